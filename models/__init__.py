@@ -1,0 +1,1 @@
+"""What both directions share: motion, body, encoders, diffusion, objectives and data readers."""
