@@ -1,0 +1,1 @@
+"""Video or motion in, a score out: localization, anticipation and planning."""

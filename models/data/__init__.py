@@ -1,0 +1,1 @@
+"""Readers of motion formats and the on-disk training set."""

@@ -1,0 +1,1 @@
+"""Invertible feature layouts of motion."""

@@ -1,0 +1,1 @@
+"""Text features: tokenizing, encoding, augmenting."""

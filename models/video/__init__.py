@@ -1,0 +1,1 @@
+"""Video in: decoding, people and features."""

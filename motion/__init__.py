@@ -1,0 +1,1 @@
+"""A score in, human motion out: generation, post-processing and evaluation."""

@@ -1,0 +1,1 @@
+"""Drawing: bodies, skeletons, timelines and video."""
