@@ -195,7 +195,8 @@ def test_a_small_step_down_the_gradient_lowers_the_energy(energy):
     joints = walking_noise(3).double().requires_grad_()
     before = energy(joints)
     (gradient,) = torch.autograd.grad(before, joints)
-    assert gradient.isfinite().all() and gradient.norm() > 0
+    assert gradient.isfinite().all()
+    assert gradient.norm() > 0
     after = energy(joints.detach() - 1e-4 * gradient / gradient.norm())
     assert after < before
 
