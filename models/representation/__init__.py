@@ -1,1 +1,1 @@
-"""Invertible feature layouts of motion."""
+"""Named, invertible motion representations: how a clip becomes a (frames, features) array and back."""

@@ -1,0 +1,1 @@
+"""The diffusion core: schedules, prediction types, samplers with hooks, and the transformer denoiser."""

@@ -1,0 +1,161 @@
+"""Samplers as plain functions over `denoise(x_t, t) -> x0`; differentiable, with hooks.
+
+The hooks: *slice* and *compose* wrap `denoise` (`windowed`), *guide* and *overwrite* are arguments of `sample`
+(`guide(x0, x_t, t) -> x0` before the step, `overwrite(x0, t) -> x0` after it and once more at the end).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from laban.errors import LabanError
+from models.diffusion.schedule import NoiseSchedule, timesteps
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+"""(x_t (batch, ...), t (batch,)) -> predicted x0 (batch, ...)."""
+Guide = Callable[[Tensor, Tensor, int], Tensor]
+Overwrite = Callable[[Tensor, int], Tensor]
+Method = Literal["ddpm", "ddim", "dpm++"]
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """How to walk from noise to data."""
+
+    method: Method = "ddim"
+    steps: int = 20
+    eta: float = 0.0
+    """DDIM's share of fresh noise: 0 is deterministic, 1 has DDPM's posterior variance."""
+    variance_noise: bool = False
+    """DDPM: multiply the noise by the posterior variance instead of its root, as STMC's published sampler does."""
+
+
+def sample(
+    denoise: Denoise, noise: Tensor, schedule: NoiseSchedule, config: SamplerConfig = SamplerConfig(), *,
+    generator: torch.Generator | None = None, guide: Guide | None = None, overwrite: Overwrite | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Tensor:  # fmt: skip
+    """Denoise `noise` (batch, ...) to a clean sample of the same shape."""
+    steps = {"ddpm": _ddpm_step, "ddim": _ddim_step, "dpm++": _dpm_step}
+    if config.method not in steps:
+        raise LabanError(f"sampler {config.method!r}; accepted: {', '.join(steps)}")
+    step = steps[config.method]
+    times = timesteps(schedule, config.steps)
+    x, previous = noise, None
+    for index, t in enumerate(times):
+        x0 = denoise(x, torch.full((len(x),), t, device=x.device))
+        if guide is not None:
+            x0 = guide(x0, x, t)
+        if overwrite is not None:
+            x0 = overwrite(x0, t)
+        next_t = times[index + 1] if index + 1 < len(times) else -1
+        state = _Step(x, x0, t, next_t, previous)
+        x = step(schedule, state, config, generator) if next_t >= 0 else x0
+        previous = (t, x0)
+        if progress is not None:
+            progress(index + 1)
+    return overwrite(x, -1) if overwrite is not None else x
+
+
+@dataclass(frozen=True)
+class _Step:
+    x: Tensor
+    x0: Tensor
+    t: int
+    next_t: int
+    previous: tuple[int, Tensor] | None
+
+
+def _scales(schedule: NoiseSchedule, t: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    index = torch.tensor(t)
+    return schedule.alpha(index).to(like), schedule.sigma(index).to(like)
+
+
+def _randn(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)
+
+
+def _ddpm_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig, generator: torch.Generator | None) -> Tensor:
+    """Ancestral step: posterior of eq. 7, Ho et al. 2020, between any two steps."""
+    (alpha, sigma), (alpha_n, sigma_n) = _scales(schedule, s.t, s.x), _scales(schedule, s.next_t, s.x)
+    ratio = (alpha / alpha_n) ** 2
+    mean = alpha_n * (1 - ratio) / sigma**2 * s.x0 + (alpha / alpha_n) * sigma_n**2 / sigma**2 * s.x
+    variance = sigma_n**2 / sigma**2 * (1 - ratio)
+    return mean + (variance if config.variance_noise else variance.sqrt()) * _randn(s.x, generator)
+
+
+def _ddim_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig, generator: torch.Generator | None) -> Tensor:
+    """Song et al. 2021, eq. 12 with sigma scaled by eta (eq. 16)."""
+    (alpha, sigma), (alpha_n, sigma_n) = _scales(schedule, s.t, s.x), _scales(schedule, s.next_t, s.x)
+    eps = (s.x - alpha * s.x0) / sigma
+    fresh = config.eta * sigma_n / sigma * (1 - (alpha / alpha_n) ** 2).clamp(min=0).sqrt()
+    x = alpha_n * s.x0 + (sigma_n**2 - fresh**2).clamp(min=0).sqrt() * eps
+    return x + fresh * _randn(s.x, generator) if config.eta > 0 else x
+
+
+def _dpm_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig, generator: torch.Generator | None) -> Tensor:
+    """DPM-Solver++(2M), data prediction: Lu et al. 2022, algorithm 2."""
+    (alpha, sigma), (alpha_n, sigma_n) = _scales(schedule, s.t, s.x), _scales(schedule, s.next_t, s.x)
+    half_log_snr = (alpha / sigma).log()
+    h = (alpha_n / sigma_n).log() - half_log_snr
+    x0 = s.x0
+    if s.previous is not None:
+        alpha_p, sigma_p = _scales(schedule, s.previous[0], s.x)
+        r = (half_log_snr - (alpha_p / sigma_p).log()) / h
+        x0 = (1 + 0.5 / r) * s.x0 - 0.5 / r * s.previous[1]
+    return sigma_n / sigma * s.x - alpha_n * torch.expm1(-h) * x0
+
+
+def guided(conditional: Denoise, unconditional: Denoise, scale: float) -> Denoise:
+    """Classifier-free guidance from two callables: u + scale (c - u) (Ho & Salimans 2022)."""
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        u = unconditional(x, t)
+        return u + scale * (conditional(x, t) - u)
+
+    return denoise
+
+
+def batched_guidance(denoise: Denoise, scale: float) -> Denoise:
+    """Guidance in one call: `denoise` sees a doubled batch, conditional half first, unconditional half second."""
+
+    def call(x: Tensor, t: Tensor) -> Tensor:
+        c, u = denoise(torch.cat([x, x]), torch.cat([t, t])).chunk(2)
+        return u + scale * (c - u)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames `start:stop` of one sequence and the (features,) or (frames, features) weight of its prediction."""
+
+    start: int
+    stop: int
+    weight: Tensor
+
+
+def windowed(denoise: Denoise, windows: Sequence[Window]) -> Denoise:
+    """*Slice* and *compose*: cut every window out of x_t (1, frames, features), denoise all in one padded batch, add up.
+
+    `denoise` gets (windows, longest, features) and must ignore rows beyond a window's own length. The weights of the
+    windows must sum to one at every frame and feature (DiffCollage, Zhang et al. 2023).
+    """
+    longest = max(w.stop - w.start for w in windows)
+
+    def call(x: Tensor, t: Tensor) -> Tensor:
+        batch = x.new_zeros(len(windows), longest, x.shape[-1])
+        for row, w in zip(batch, windows, strict=True):
+            row[: w.stop - w.start] = x[0, w.start : w.stop]
+        x0 = denoise(batch, t[:1].expand(len(windows)))
+        merged = torch.zeros_like(x)
+        for row, w in zip(x0, windows, strict=True):
+            merged[0, w.start : w.stop] += w.weight.to(x) * row[: w.stop - w.start]
+        return merged
+
+    return call
