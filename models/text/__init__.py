@@ -1,1 +1,1 @@
-"""Text features: tokenizing, encoding, augmenting."""
+"""Text: captions, encoders from words to features, and the known actions that a sentence leans on."""
