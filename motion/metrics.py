@@ -130,7 +130,9 @@ def accuracy(predicted: Sequence[str], actions: Sequence[str], *, seed: int = 0)
 # ----------------------------------------------------------------------------------------------------- distributions
 
 
-def kid(generated: Rows, reference: Rows, *, size: int = 100, subsets: int = 100, seed: int = 0) -> tuple[float, float]:
+def kid(
+    generated: Rows, reference: Float[ndarray, "others dim"], *, size: int = 100, subsets: int = 100, seed: int = 0
+) -> tuple[float, float]:
     """Kernel inception distance x 1000: unbiased squared MMD with the kernel (x.y + 1)^3, mean and sd over subsets.
 
     Binkowski et al. 2018 scale x.y by 1/d for raw features; these are unit vectors, so the scale is 1. Unbiased,
