@@ -1,0 +1,192 @@
+"""One thin LightningModule trains every network; batches and noise are functions of (seed, step), so resuming is exact."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from laban.errors import LabanError
+from models.compat import import_lightning
+
+pl = import_lightning()
+
+Batches = Callable[[int], Any]
+"""step -> batch (a dataclass of tensors or a tuple); must not depend on anything but the step."""
+Loss = Callable[[nn.Module, Any, torch.Generator], Mapping[str, Tensor]]
+"""(network, batch, generator of this step) -> named terms; `loss` is the one minimised."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; `steps` is the whole schedule, also when a run is resumed."""
+
+    steps: int = 10_000
+    lr: float = 4e-4
+    """Peak learning rate of AdamW; Muon's is `muon_lr`."""
+    muon_lr: float = 0.0
+    """Learning rate of Muon for the hidden matrices; 0 trains everything with AdamW."""
+    warmup: int = 200
+    final: float = 0.02
+    """Share of the peak learning rate at the end of the cosine decay."""
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.999
+    seed: int = 0
+    precision: str = "bf16-mixed"
+    accelerator: str = "auto"
+    save_minutes: float = 4.0
+    log_every: int = 20
+
+
+class _Stream(IterableDataset):
+    def __init__(self, batches: Batches, first: int, last: int) -> None:
+        self.batches, self.first, self.last = batches, first, last
+
+    def __iter__(self) -> Iterator[Any]:
+        for step in range(self.first, self.last):
+            yield self.batches(step)
+
+
+class Trainee(pl.LightningModule):
+    """A network, its exponential moving average, its loss and its optimisers; nothing task-specific."""
+
+    def __init__(self, network: nn.Module, loss: Loss, config: TrainConfig) -> None:
+        super().__init__()
+        self.network, self.loss, self.config = network, loss, config
+        self.ema = copy.deepcopy(network).requires_grad_(False)
+        self.automatic_optimization = config.muon_lr == 0
+
+    def training_step(self, batch: Any, index: int) -> Tensor | None:
+        """One step; noise comes from a generator seeded by (seed, step)."""
+        generator = torch.Generator(device=self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
+        terms = self.loss(self.network, batch, generator)
+        for name, value in terms.items():
+            self.log(name, value.detach(), prog_bar=name == "loss")
+        if self.automatic_optimization:
+            return terms["loss"]
+        self._manual_step(terms["loss"])
+        return None
+
+    @property
+    def step(self) -> int:
+        """Optimisation steps done, whatever the number of optimisers."""
+        return self.trainer.global_step // (1 if self.automatic_optimization else 2)
+
+    def _manual_step(self, loss: Tensor) -> None:
+        optimizers = self.optimizers()
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.manual_backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        for optimizer in optimizers:
+            optimizer.step()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Set the learning rates: warm-up, then cosine decay; a function of the step alone."""
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * self._rate(self.step)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Update the moving average, faster in the first steps (so that it forgets the random start)."""
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, value in zip(self.ema.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+            for mean, value in zip(self.ema.buffers(), self.network.buffers(), strict=True):
+                mean.copy_(value)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW alone, or Muon (Jordan et al. 2024) for the hidden matrices and AdamW for the rest."""
+        config = self.config
+        hidden = [p for name, p in self.network.named_parameters() if p.ndim == 2 and "layers." in name]
+        chosen = {id(p) for p in hidden} if config.muon_lr else set()
+        rest = [p for p in self.network.parameters() if id(p) not in chosen]
+        decay = config.weight_decay
+        adam = torch.optim.AdamW([{"params": rest, "peak": config.lr}], config.lr, betas=(0.9, 0.98), weight_decay=decay)
+        if not config.muon_lr:
+            return adam
+        return [torch.optim.Muon([{"params": hidden, "peak": config.muon_lr}], config.muon_lr, weight_decay=decay), adam]
+
+    def _rate(self, step: int) -> float:
+        config = self.config
+        if step < config.warmup:
+            return (step + 1) / config.warmup
+        done = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
+        return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class _LossLog(pl.Callback):
+    """Appends a line of JSON every `every` steps: the loss curve, kept across resumes."""
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path, self.every, self.sums, self.count = path, every, {}, 0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        for name, value in trainer.callback_metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+        self.count += 1
+        if module.step % self.every == 0:
+            row = {"step": module.step, **{name: round(total / self.count, 5) for name, total in self.sums.items()}}
+            with self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            self.sums, self.count = {}, 0
+
+
+def fit(
+    network: nn.Module, loss: Loss, batches: Batches, config: TrainConfig, folder: str | Path, *, stop: int | None = None,
+    minutes: float | None = None, progress: bool = True,
+) -> nn.Module:  # fmt: skip
+    """Train, or go on where `folder/last.ckpt` stopped, until `config.steps`; returns the EMA network.
+
+    `stop` ends the run after that many steps and `minutes` after that much time, leaving the schedule as it is; also on
+    Ctrl-C the run is saved and can go on. Raises LabanError when the folder holds a run with another configuration.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    last = _check_run(folder, config)
+    module = Trainee(network, loss, config)
+    saver = pl.callbacks.ModelCheckpoint(folder, filename="last", save_top_k=1, enable_version_counter=False,
+                            train_time_interval=timedelta(minutes=config.save_minutes))  # fmt: skip
+    done = 0
+    if last.exists():
+        done = _steps_done(last)
+    per_step = 2 if config.muon_lr else 1
+    end = min(config.steps, stop or config.steps)
+    trainer = pl.Trainer(
+        max_steps=end * per_step, max_time=timedelta(minutes=minutes) if minutes else None, precision=config.precision,
+        accelerator=config.accelerator, devices=1, logger=False, enable_progress_bar=progress, enable_model_summary=False,
+        gradient_clip_val=None if config.muon_lr else config.clip, default_root_dir=folder,
+        callbacks=[saver, _LossLog(folder / "loss.jsonl", config.log_every)], use_distributed_sampler=False,
+    )  # fmt: skip
+    loader = DataLoader(_Stream(batches, done, end), batch_size=None)
+    if done < end:
+        trainer.fit(module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        trainer.save_checkpoint(last)
+    else:
+        module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
+    return module.ema.eval()
+
+
+def _steps_done(checkpoint: Path) -> int:
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return int(state["global_step"]) // len(state["optimizer_states"])
+
+
+def _check_run(folder: Path, config: TrainConfig) -> Path:
+    path, wanted = folder / "train.json", json.loads(json.dumps(asdict(config)))
+    if path.exists() and (folder / "last.ckpt").exists() and (found := json.loads(path.read_text())) != wanted:
+        changed = sorted(key for key in wanted if found.get(key) != wanted[key])
+        raise LabanError(f"{folder}: holds a run with another configuration ({', '.join(changed)}); name another folder")
+    path.write_text(json.dumps(wanted, indent=1) + "\n")
+    return folder / "last.ckpt"
