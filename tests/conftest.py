@@ -6,6 +6,19 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+# Checks every annotation, array shapes included, while the tests run. Whole numbers pass for floats, as PEP 484 has it;
+# jaxtyping's pytest option cannot express that, so its hook is installed here, before anything of ours is imported.
+install_import_hook(
+    ["laban", "motion", "models", "viz", "action_localization"],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
+
+# A busy machine is no failure: no deadlines, and few enough examples that the whole suite stays short.
+settings.register_profile("laban", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("laban")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

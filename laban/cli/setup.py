@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from laban.cli.options import Json, emit
+from laban.installer import RESOURCES, Resource, install, missing
 
 
 def command(
@@ -14,4 +15,26 @@ def command(
     json: Json = False,
 ) -> None:
     """Fetch what cannot be a plain dependency (hash-checked, into the cache) and warm the caches."""
-    emit({"check": check}, json, [f"check: {check}"])
+    if not check:
+        _warm_up()
+        for resource in RESOURCES:
+            install(resource)
+    states = [_state(resource) for resource in RESOURCES]
+    emit(
+        {"resources": states}, json, ["{name}: {state} ({purpose}; {license}) in {folder}".format(**s) for s in states]
+    )
+
+
+def _state(resource: Resource) -> dict[str, str]:
+    return {
+        "name": resource.name,
+        "state": "missing" if missing(resource) else "installed",
+        "purpose": resource.purpose,
+        "license": resource.license,
+        "from": f"{resource.package} {resource.version}",
+        "folder": str(resource.folder),
+    }
+
+
+def _warm_up() -> None:
+    """Compile what is compiled on first use, so that the first `generate` does not wait for it."""

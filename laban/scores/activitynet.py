@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from laban.errors import LabanError
-from laban.scores.source import Source
+from laban.scores.source import Source, number, whole_number, words
 from laban.timeline import Segment, Timeline
 
 Json = dict[str, Any]
@@ -35,9 +35,8 @@ def _database_entry(source: Source, place: str, entry: object) -> Timeline:
     if not isinstance(entry, dict):
         raise source.fail(f"{place}: is {type(entry).__name__}; accepted: an object with 'annotations'")
     segments = _segments(source, f"{place}.annotations", entry.get("annotations", []))
-    duration = entry.get("duration", 0.0)
     try:
-        return Timeline(segments, duration)
+        return Timeline(segments, number(entry.get("duration", 0.0), "duration"))
     except LabanError as error:
         raise source.fail(f"{place}: {error}") from None
 
@@ -68,16 +67,16 @@ def _segment(annotation: object) -> Segment:
     if not isinstance(span, list) or len(span) != 2:
         raise LabanError(f"segment is {span!r}; accepted: [start, end] in seconds")
     parts = annotation.get("parts", [])
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+    if not isinstance(parts, list):
         raise LabanError(f"parts is {parts!r}; accepted: a list of body parts")
     return Segment(
-        span[0],
-        span[1],
-        annotation["label"],
-        tuple(parts),
-        actor=annotation.get("actor", 0),
-        track=annotation.get("track", 0),
-        score=annotation.get("score", 1.0),
+        number(span[0], "start"),
+        number(span[1], "end"),
+        words(annotation["label"], "label"),
+        tuple(words(part, "body part") for part in parts),
+        actor=whole_number(annotation.get("actor", 0), "actor"),
+        track=whole_number(annotation.get("track", 0), "track"),
+        score=number(annotation.get("score", 1.0), "score"),
     )
 
 

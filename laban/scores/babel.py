@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from laban.errors import LabanError
-from laban.scores.source import Source
+from laban.scores.source import Source, number, words
 from laban.timeline import Segment, Timeline
 
 KEYS = ("seq_ann", "frame_ann", "seq_anns", "frame_anns")
@@ -37,7 +37,7 @@ def read(source: Source) -> dict[str, Timeline]:
 def _timeline(sequence: object) -> Timeline:
     if not isinstance(sequence, dict):
         raise LabanError(f"is {type(sequence).__name__}; accepted: an object with {' or '.join(KEYS[:2])}")
-    empty = Timeline((), sequence.get("dur", 0.0))
+    empty = Timeline((), number(sequence.get("dur", 0.0), "dur"))
     labels = _labels(sequence, "frame_ann")
     if labels:
         segments = [
@@ -63,10 +63,10 @@ def _labels(sequence: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return labels
 
 
-def _segment(label: dict[str, Any], start: Any, end: Any, place: str) -> Segment:
+def _segment(label: dict[str, Any], start: object, end: object, place: str) -> Segment:
     text = label.get("proc_label") or label.get("raw_label")
     try:
-        return Segment(start, end, text)  # type: ignore[arg-type]  # Segment refuses what is no text
+        return Segment(number(start, "start"), number(end, "end"), words(text, "label"))
     except LabanError as error:
         raise LabanError(f"{place}: {error}") from None
 

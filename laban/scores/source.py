@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,9 +69,34 @@ def read_source(path: Path) -> Source:
         raise LabanError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; accepted: UTF-8 text") from None
 
 
-def number(text: str, name: str) -> float:
-    """A number written in a text format; LabanError names the field. NaN and infinity are `Segment`'s to refuse."""
-    try:
-        return float(text)
-    except ValueError:
-        raise LabanError(f"{name} is {text.strip()!r}; accepted: a number of seconds") from None
+def number(value: object, name: str) -> float:
+    """A number as a file has it, or LabanError naming the field; NaN and infinity are `Segment`'s to refuse."""
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+        except OverflowError:
+            return math.inf
+    raise LabanError(f"{name} is {_shown(value)}; accepted: a number")
+
+
+def whole_number(value: object, name: str) -> int:
+    """The same for a count from 0."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value)
+    raise LabanError(f"{name} is {_shown(value)}; accepted: a whole number from 0")
+
+
+def words(value: object, name: str) -> str:
+    """The same for text."""
+    if isinstance(value, str):
+        return value
+    raise LabanError(f"{name} is {_shown(value)}; accepted: text")
+
+
+def _shown(value: object) -> str:
+    text = repr(value.strip() if isinstance(value, str) else value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

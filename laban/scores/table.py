@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from laban.errors import LabanError
-from laban.scores.source import Source, number
+from laban.scores.source import Source, number, whole_number
 from laban.timeline import Segment, Timeline
 
 REQUIRED = ("start", "end", "label")
@@ -68,19 +68,12 @@ def _row(columns: list[str], row: list[str], stem: str) -> tuple[str, Segment, f
         number(cells["end"], "end"),
         cells["label"],
         tuple(cells["parts"].split("|")) if "parts" in cells else (),
-        actor=_whole(cells, "actor"),
-        track=_whole(cells, "track"),
+        actor=whole_number(cells.get("actor", "0"), "actor"),
+        track=whole_number(cells.get("track", "0"), "track"),
         score=number(cells.get("score", "1"), "score"),
     )
     duration = Timeline((segment,), number(cells.get("duration", "0"), "duration")).duration
     return cells.get("timeline", stem), segment, duration
-
-
-def _whole(cells: dict[str, str], name: str) -> int:
-    text = cells.get(name, "0")
-    if not text.isdecimal():
-        raise LabanError(f"{name} is {text!r}; accepted: a whole number from 0")
-    return int(text)
 
 
 def write(timelines: Mapping[str, Timeline]) -> str:
