@@ -93,10 +93,11 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         print(f"laban {__version__}")
         raise typer.Exit
+    return wanted
 
 
 def _global_options(
