@@ -53,7 +53,7 @@ class RasterRenderer:
                 colors = shade(mesh.vertices, normals, mesh.vertex_colors(), eye=camera.eye, studio=studio,
                                shadow=shadow)  # fmt: skip
                 drawn.append((self._screen(mesh.vertices, camera, box), colors, mesh.faces))
-            _clear(self._color, box)
+            self._color[box[0] & ~1 : box[2] + 1, box[1] & ~1 : box[3] + 1] = 0
             for points, colors, faces in drawn:
                 _rasterise(points, colors, faces, self._depth, self._color)
             _resolve(self._color, canvas, box, np.float32(layer[0].opacity), LINEAR_OF_SRGB, SRGB_OF_ROOT)
@@ -108,14 +108,6 @@ def _transform(V, view, out, box, depth):
     box[1] = min(box[1], max(int(np.floor(x0)), 0))
     box[2] = max(box[2], min(int(np.floor(y1)) + 1, height))
     box[3] = max(box[3], min(int(np.floor(x1)) + 1, width))
-
-
-@kernel
-@no_type_check
-def _clear(color, box):
-    for y in range(box[0] & ~1, min(box[2] + 1, color.shape[0])):
-        for x in range(box[1] & ~1, min(box[3] + 1, color.shape[1])):
-            color[y, x] = 0
 
 
 @kernel

@@ -1,0 +1,132 @@
+"""From a motion to a moving picture: skinning, drawing and encoding side by side, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from laban.progress import progress as show_progress
+from models.motion import Motion
+from models.resample import resample
+from viz.camera import plan_camera
+from viz.cast import CLOTHES, Cast, Color
+from viz.renderer import check_size, make_renderer
+from viz.studio import STUDIO, Studio
+from viz.video import VIDEO_SUFFIXES, check_suffix, open_video
+
+if TYPE_CHECKING:
+    from models.body.model import BodyModel
+
+Picture = UInt8[ndarray, "height width 3"]
+
+AHEAD = 4
+"""Pictures waiting for the encoder, at most."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How pictures are taken: (width, height) in pixels, back end, camera, and who is seen.
+
+    `azimuth` is the camera's direction in degrees around +Y from +Z (None: three-quarter on the first person's front).
+    """
+
+    size: tuple[int, int] = (512, 512)
+    renderer: str = "auto"
+    camera: str = "follow"
+    azimuth: float | None = None
+    colors: tuple[Color | None, ...] = CLOTHES
+    skeleton: bool = False
+    studio: Studio = STUDIO
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
+
+
+def render_motion(
+    motion: Motion,
+    path: str | Path,
+    *,
+    size: tuple[int, int] = (512, 512),
+    fps: float = 30,
+    body: BodyModel | None = None,
+    renderer: str = "auto",
+    camera: str = "follow",
+    progress: bool = True,
+) -> int:
+    """Film a motion in the usual look and write it to `path`; see `film` and `Look`."""
+    look = Look(size=size, renderer=renderer, camera=camera)
+    return film(motion, path, look, fps=fps, body=body, progress=progress)
+
+
+def film(
+    motion: Motion,
+    path: str | Path,
+    look: Look | None = None,
+    *,
+    fps: float = 30,
+    body: BodyModel | None = None,
+    progress: bool = True,
+) -> int:
+    """Film a motion, resampled to `fps`, and write it as mp4 or gif; returns the number of pictures.
+
+    `body` is the open body unless given. Vertices exist for two batches of frames at a time, however long the clip.
+    Raises LabanError for a bad size, suffix, camera or renderer, and for a file that cannot be written; then, and
+    when interrupted, nothing is left at `path`.
+    """
+    check_suffix(Path(path), VIDEO_SUFFIXES)
+    look = look or Look()
+    motion = resample(motion, fps)
+    with (
+        closing(shots(motion, look, body=body)) as pictures,
+        open_video(path, fps) as add,
+        show_progress("rendering", motion.frames, quiet=not progress) as advance,
+        _behind(add) as later,
+    ):
+        for picture in pictures:
+            later(picture)
+            advance(1)
+    return motion.frames
+
+
+def shots(motion: Motion, look: Look, *, body: BodyModel | None = None) -> Iterator[Picture]:
+    """The pictures of a motion, one a frame, drawn as they are asked for."""
+    from models.body.model import load_body
+
+    cast = Cast(body or load_body(), look.colors, look.skeleton)
+    path = plan_camera(cast.joints(motion), motion.fps, look.size, kind=look.camera, azimuth=look.azimuth)
+    studio = look.studio.turned(float(path.azimuths[0]))
+    renderer = make_renderer(look.renderer, look.size)
+    try:
+        with closing(cast.frames(motion)) as frames:
+            for frame, meshes in enumerate(frames):
+                yield renderer.render(meshes, path[frame], studio)
+    finally:
+        renderer.close()
+
+
+@contextmanager
+def _behind(add: Callable[[Picture], None]) -> Iterator[Callable[[Picture], None]]:
+    """Yield a function that hands pictures to `add` on another thread, a few ahead at most; errors come back here."""
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(1) as worker:
+
+        def later(picture: Picture) -> None:
+            waiting.append(worker.submit(add, picture))
+            if len(waiting) > AHEAD:
+                waiting.popleft().result()
+
+        try:
+            yield later
+            while waiting:
+                waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
