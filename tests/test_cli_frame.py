@@ -96,7 +96,6 @@ def failing(monkeypatch):
         (FileNotFoundError(2, "No such file or directory", "a.npz"), 2, "laban: a.npz: No such file or directory\n"),
         (KeyboardInterrupt(), 130, "laban: interrupted; nothing half-written\n"),
         (typer.Exit(3), 3, ""),
-        (BrokenPipeError(32, "Broken pipe"), 0, ""),
     ],
 )
 def test_every_foreseen_failure_is_one_line(failing, capsys, error, status, message):

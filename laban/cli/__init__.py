@@ -75,10 +75,6 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(str(error))
     except typer.TyperException as error:
         return _complain(_with_hint(error))
-    except BrokenPipeError:
-        # The reader of our output has gone (`laban … | head`): nothing is wrong and nobody is left to tell.
-        sys.stderr.close()
-        return 0
     except OSError as error:
         if error.filename is None:
             raise
