@@ -59,9 +59,7 @@ def write_motion(
     `layout` picks a variant of the format: .npz "smplx" or "smplh", .bvh "body" or "full", .npy "joints" or "263".
     """
     path = Path(path)
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise LabanError(f"{path}: suffix '{path.suffix}' is not known; accepted to write: {', '.join(_WRITERS)}")
+    writer = check_target(path)
     if motion.actors == 1 or path.suffix.lower() in _SEVERAL_ACTORS:
         writer(motion, path, layout, body)
         return (path,)
@@ -69,6 +67,17 @@ def write_motion(
     for index, part in enumerate(paths):
         writer(motion.actor(index), part, layout, body)
     return paths
+
+
+def check_target(path: str | Path) -> Writer:
+    """The writer for a path; LabanError for an unknown suffix or a folder, so that long work can fail before it starts."""
+    path = Path(path)
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise LabanError(f"{path}: suffix '{path.suffix}' is not known; accepted to write: {', '.join(_WRITERS)}")
+    if path.is_dir():
+        raise LabanError(f"{path}: is a folder; name a file to write")
+    return writer
 
 
 def together(motions: list[Motion], name: str) -> Motion:
