@@ -10,15 +10,15 @@ import typer
 from laban.cli.options import Body, Json, emit
 
 
-def command(
+def command(  # noqa: PLR0913 - a command's parameters are its options
     source: Annotated[Path, typer.Argument(help="Motion file: .npz (AMASS), .smpl, .bvh, .glb, .gltf or .npy.")],
     target: Annotated[Path, typer.Argument(help="File to write: .npz, .smpl, .bvh, .glb or .npy.")],
-    fps: Annotated[float | None, typer.Option(help="Resample to this rate.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Resample to this rate, frames a second.")] = None,
     layout: Annotated[
         str | None, typer.Option(help="Variant to write: .npz smplx | smplh; .bvh body | full; .npy joints | 263.")
     ] = None,
-    unit: Annotated[str | None, typer.Option(help="Length unit of a BVH: m, cm, mm, inch or cmu. [guessed]")] = None,
-    up: Annotated[str | None, typer.Option(help="Vertical axis of the source, y or z. [its format's]")] = None,
+    unit: Annotated[str | None, typer.Option(help="Length unit of a BVH (m, cm, mm, inch, cmu), else guessed.")] = None,
+    up: Annotated[str | None, typer.Option(help="Vertical axis of the source (y, z), else its format's.")] = None,
     source_fps: Annotated[float | None, typer.Option(help="Rate of the source, where its file is wrong.")] = None,
     body: Body = None,
     json: Json = False,

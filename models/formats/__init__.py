@@ -70,7 +70,7 @@ def write_motion(
 
 
 def check_target(path: str | Path) -> Writer:
-    """The writer for a path; LabanError for an unknown suffix or a folder, so that long work can fail before it starts."""
+    """The writer for a path; LabanError for an unknown suffix or a folder, before any long work."""
     path = Path(path)
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:

@@ -8,7 +8,6 @@ import zipfile
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy import ndarray
@@ -95,7 +94,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) ->
         return _read_array(stream, info.file_size, where)
 
 
-def _read_array(stream: IO[bytes], file_bytes: int, where: str) -> ndarray:
+def _read_array(stream: io.BufferedIOBase, file_bytes: int, where: str) -> ndarray:
     version = np.lib.format.read_magic(stream)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
