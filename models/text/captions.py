@@ -143,7 +143,7 @@ def human_captions(record: Any) -> list[str]:
 
 
 def own_texts(record: Any) -> list[str]:
-    """The record's label sentences, less the bare "does a X motion" form (which says nothing that the action does not)."""
+    """The record's label sentences, less the bare "does a X motion" form, which says no more than the action."""
     return _unique(clean(text) for text in _field(record, "texts", ()) if not _BARE_TEXT.search(text))
 
 
@@ -249,7 +249,7 @@ _SWAPS |= {other: one for one, other in _SWAPS.items()}
 _SIDE = r"(?:left|right)"
 _NOT_A_SIDE = re.compile(
     rf"\b(?:{_SIDE} (?:away|now|angles?|angled|side up|after|before|behind (?!hand|foot|arm|leg))"
-    rf"|(?:all|just|that's|is|are|was|were|what's|nothing|anything|something|time|energy|strength|one|has|have|had) {_SIDE}"
+    rf"|(?:all|just|that's|is|are|was|were|what's|nothing|anything|something|time|energy|one|has|have|had) {_SIDE}"
     rf"(?! (?:hand|arm|leg|foot|side|knee|elbow|shoulder|fist|hook|jab|cross|palm|ear|eye|hip|wrist|ankle|thigh))"
     rf"|(?:person|man|woman|he|she|they|who|it|someone|somebody) {_SIDE} (?:the|a|an|his|her|their|for|from|with))\b"
 )
@@ -274,6 +274,14 @@ def mirror_text(text: str) -> str:
         return _like(match[0], other)
 
     return _WORD.sub(swap, text)
+
+
+def side_words(text: str) -> tuple[str, ...]:
+    """("left",), ("right",), both or neither: the sides that a sentence names ("what is left" names none)."""
+    text = text.lower()
+    kept = [match.span() for match in _NOT_A_SIDE.finditer(text)]
+    words = [m[0] for m in _WORD.finditer(text) if not any(start <= m.start() < end for start, end in kept)]
+    return tuple(side for side in ("left", "right") if any(word.startswith(side) for word in words))
 
 
 def _like(pattern: str, word: str) -> str:

@@ -1,0 +1,83 @@
+"""Which known actions a sentence leans on, and what it asks of direction, side, count and speed: told to the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from laban.errors import LabanError
+from models.text.captions import action_captions
+from models.text.slots import Slots, parse_slots
+
+if TYPE_CHECKING:
+    from models.text.encoder import TextEncoder
+
+NEAR, RELATED = 0.72, 0.52
+"""Cosines above which an action is called near, or related: set on the student's own paraphrase pairs."""
+
+
+@dataclass(frozen=True)
+class Leaning:
+    """The known actions nearest to a sentence, best first, with cosines; and the slots that it names."""
+
+    text: str
+    actions: tuple[tuple[str, float], ...]
+    slots: Slots
+
+    @property
+    def nearness(self) -> str:
+        """ "near", "related" or "far": how close the best known action is."""
+        best = self.actions[0][1]
+        return "near" if best >= NEAR else "related" if best >= RELATED else "far"
+
+    def summary(self) -> str:
+        """One line for the terminal: "leans on walk 0.91, jog 0.62 (near); asks: direction forward"."""
+        actions = ", ".join(f"{action} {similarity:.2f}" for action, similarity in self.actions)
+        said = "; ".join(f"{name} {_shown(value)}" for name, value in self.slots.said().items())
+        return f"leans on {actions} ({self.nearness})" + (f"; asks: {said}" if said else "")
+
+
+@dataclass(frozen=True)
+class KnownActions:
+    """Sentence vectors of what a checkpoint was trained on: one row for each caption, with the action it stands for."""
+
+    encoder: TextEncoder
+    actions: tuple[str, ...]
+    captions: tuple[str, ...]
+    vectors: Float[Tensor, "captions width"]
+
+    def lean_on(self, text: str, k: int = 3) -> list[tuple[str, float]]:
+        """The `k` known actions nearest to `text` and their cosines (each action's best caption), best first."""
+        query = self.encoder.encode([text]).sentence[0]
+        best: dict[str, float] = {}
+        for action, similarity in zip(self.actions, (self.vectors @ query).tolist(), strict=True):
+            best[action] = max(best.get(action, -1.0), similarity)
+        return sorted(best.items(), key=lambda item: (-item[1], item[0]))[:k]
+
+    def leaning(self, text: str, k: int = 3) -> Leaning:
+        """`lean_on` together with the sentence's slots."""
+        return Leaning(text, tuple(self.lean_on(text, k)), parse_slots(text))
+
+
+def representative_captions(actions: Iterable[str]) -> list[tuple[str, str]]:
+    """(action, sentence) for every plain sentence of each action's templates."""
+    return [(action, text) for action in actions for texts in action_captions(action).values() for text in texts]
+
+
+def known_actions(actions: Iterable[str], encoder: TextEncoder) -> KnownActions:
+    """The table for a checkpoint's list of coarse actions; LabanError when the list is empty."""
+    rows = representative_captions(dict.fromkeys(actions))
+    if not rows:
+        raise LabanError("known actions: the checkpoint lists none; expected at least one")
+    names, texts = zip(*rows, strict=True)
+    vectors = torch.cat([encoder.encode(texts[start : start + 64]).sentence for start in range(0, len(texts), 64)])
+    return KnownActions(encoder, names, texts, vectors)
+
+
+def _shown(value: tuple[str, ...] | int) -> str:
+    return str(value) if isinstance(value, int) else " and ".join(value)
