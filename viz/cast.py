@@ -15,7 +15,7 @@ from numpy import ndarray
 from models.body.skeleton import JOINT_NAMES, NUM_BODY, PARENTS
 from models.motion import Motion
 from viz.renderer import CLAY, Mesh
-from viz.skeleton import side_colors, skeleton_mesh
+from viz.skeleton import ball_sizes, side_colors, skeleton_mesh
 
 if TYPE_CHECKING:
     from models.body.model import BodyModel
@@ -101,11 +101,12 @@ class Cast:
 
     def _skeletons(self, motion: Motion) -> list[list[Mesh]]:
         joints = self.joints(motion)
-        sides = side_colors(JOINT_NAMES[:NUM_BODY])
+        names, parents = JOINT_NAMES[:NUM_BODY], PARENTS[:NUM_BODY]
+        sides, sizes = side_colors(names), ball_sizes(names)
         paints = [self.colors[actor % len(self.colors)] for actor in range(motion.actors)]
         return [
             [
-                skeleton_mesh(joints[actor, frame], PARENTS[:NUM_BODY], colors=[color] * NUM_BODY if color else sides)
+                skeleton_mesh(joints[actor, frame], parents, colors=[color] * NUM_BODY if color else sides, sizes=sizes)
                 for actor, color in enumerate(paints)
             ]
             for frame in range(motion.frames)

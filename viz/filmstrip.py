@@ -18,7 +18,7 @@ from models.motion import Motion
 from viz.camera import CROWN, FLESH, Camera, CameraPath, facing_azimuth, plan_camera
 from viz.cast import Cast
 from viz.movie import Look
-from viz.renderer import Mesh, check_size, make_renderer
+from viz.renderer import MAX_SIDE, Mesh, check_size, make_renderer
 from viz.video import check_suffix
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ SPACE = 0.18
 """Metres of air between neighbouring poses."""
 LABEL = (104, 113, 128)
 FAINTEST = 0.30
+POSE_WIDTH = 0.48
+"""Width of a pose on a strip, as a part of its height."""
 
 
 def still(motion: Motion, seconds: float, look: Look, *, body: BodyModel | None = None) -> Picture:
@@ -83,6 +85,11 @@ def path_picture(
         below = look.size[1] * 0.035
         _write(picture, [(x, y + below) for x, y in feet[:, :2]], _times(motion, frames))
     return picture
+
+
+def strip_size(height: int, count: int) -> tuple[int, int]:
+    """(width, height) of a strip on which `count` upright poses stand close."""
+    return min(round(height * POSE_WIDTH * max(count, 1.2)), MAX_SIDE), height
 
 
 def save_picture(picture: Picture, path: str | Path) -> None:

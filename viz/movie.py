@@ -50,22 +50,6 @@ class Look:
         check_size(self.size)
 
 
-def render_motion(
-    motion: Motion,
-    path: str | Path,
-    *,
-    size: tuple[int, int] = (512, 512),
-    fps: float = 30,
-    body: BodyModel | None = None,
-    renderer: str = "auto",
-    camera: str = "follow",
-    progress: bool = True,
-) -> int:
-    """Film a motion in the usual look and write it to `path`; see `film` and `Look`."""
-    look = Look(size=size, renderer=renderer, camera=camera)
-    return film(motion, path, look, fps=fps, body=body, progress=progress)
-
-
 def film(
     motion: Motion,
     path: str | Path,

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from viz.renderer import Mesh
 
-BONE_RADIUS, JOINT_RADIUS = 0.017, 0.027
+BONE_RADIUS, JOINT_RADIUS, HEAD_RADIUS = 0.019, 0.028, 0.095
 LEFT, RIGHT, MIDDLE = (58, 124, 190), (214, 98, 72), (84, 92, 106)
 """sRGB of the left side, the right side and the middle of a skeleton."""
 
@@ -21,17 +21,21 @@ def skeleton_mesh(
     parents: Sequence[int],
     *,
     colors: Sequence[tuple[int, int, int]] | None = None,
+    sizes: Sequence[float] | None = None,
     thickness: float = 1.0,
     opacity: float = 1.0,
 ) -> Mesh:
-    """A ball at every joint and a tapered stick from it to its parent (-1: none), coloured per joint."""
+    """A ball at every joint and a tapered stick from it to its parent (-1: none), coloured per joint.
+
+    `sizes` are the balls' radii in metres; `thickness` scales the rest.
+    """
     ball, ball_faces = _ball()
     stick, stick_faces = _stick()
     paint = np.array(colors if colors is not None else [MIDDLE] * len(joints), np.uint8)
     vertices, faces, tints = [], [], []
     for joint, parent in enumerate(parents):
         count = sum(len(v) for v in vertices)
-        vertices.append(ball * (JOINT_RADIUS * thickness) + joints[joint])
+        vertices.append(ball * (sizes[joint] if sizes is not None else JOINT_RADIUS * thickness) + joints[joint])
         faces.append(ball_faces + count)
         tints.append(np.broadcast_to(paint[joint], ball.shape))
         if parent < 0 or not np.any(joints[joint] != joints[parent]):
@@ -47,6 +51,11 @@ def side_colors(names: Sequence[str]) -> list[tuple[int, int, int]]:
     """Blue for joints whose name starts with `left`, red for `right`, grey for the others."""
     return [LEFT if n.lower().startswith("left") else RIGHT if n.lower().startswith("right") else MIDDLE
             for n in names]  # fmt: skip
+
+
+def ball_sizes(names: Sequence[str]) -> list[float]:
+    """Radii that make the joint called `head` look like one."""
+    return [HEAD_RADIUS if name.lower() == "head" else JOINT_RADIUS for name in names]
 
 
 def sphere(radius: float, center: tuple[float, float, float], *, detail: int = 3) -> Mesh:
