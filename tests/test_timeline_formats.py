@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laban.errors import LabanError
-from laban.scores import read_timeline, read_timelines, source, write_timeline, write_timelines
+from laban.scores import READERS, read_timeline, read_timelines, source, write_timeline, write_timelines
 from laban.timeline import PARTS, Segment, Timeline
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=30).filter(str.strip)
@@ -271,3 +271,82 @@ def test_real_detection_annotations_are_read(data_folder, tmp_path):
     truth = read_timelines(path)
     assert len(truth) == 412
     assert sum(len(timeline.segments) for timeline in truth.values()) == 6365
+
+
+PIECES = st.sampled_from(
+    [
+        "walk",
+        " # ",
+        "0",
+        "1.5",
+        "\n",
+        "\n\n",
+        "WEBVTT\n\n",
+        "00:00:01.000 --> 00:00:02.000\n",
+        "1\n",
+        "start,end,label\n",
+    ]
+    + [
+        ",",
+        "|",
+        '"',
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        '"database"',
+        '"results"',
+        '"frame_ann"',
+        '"labels"',
+        "null",
+        "NaN",
+        "-1",
+    ]
+    + ["legs", "\t", ";", "\r\n", "\ufeff", "\x00", "é", "1e999", '"segment"', '"label"', '"dur"']
+)
+
+
+def outcome(name: str, content: str) -> tuple[str, dict[str, Timeline]]:
+    """The message, if the file is refused, and what was read, if it is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_text(content, encoding="utf-8", newline="")
+        try:
+            return "", read_timelines(path)
+        except LabanError as error:
+            return str(error).removeprefix(f"{folder}/"), {}
+
+
+@given(st.lists(PIECES, max_size=25).map("".join) | st.text(max_size=60), st.sampled_from(list(READERS)))
+def test_no_content_whatever_breaks_a_reader(content, suffix):
+    message, read = outcome(f"score{suffix}", content)
+    assert bool(message) != bool(read) or suffix == ".json"
+    assert message.count("\n") == 0
+    assert message == "" or message.startswith(f"score{suffix}:")
+    assert all(segment.end <= timeline.duration for timeline in read.values() for segment in timeline.segments)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["walk", "legs", "", "1"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["database", "results", "annotations", "segment", "label", "score", "duration", "parts", "actor", "dur"]
+                + ["frame_ann", "seq_ann", "frame_anns", "labels", "start_t", "end_t", "raw_label", "proc_label", "v1"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON_VALUES, st.sampled_from(["{}", '{{"database": {}}}', '{{"results": {{"v": {}}}}}', '{{"7": {}}}']))
+@settings(max_examples=200)
+def test_no_json_whatever_breaks_a_reader(value, wrapper):
+    message, read = outcome("score.json", wrapper.format(json.dumps(value)))
+    assert message == "" or message.startswith("score.json:")
+    assert all(isinstance(timeline, Timeline) for timeline in read.values())

@@ -54,8 +54,9 @@ def _timeline(sequence: object) -> Timeline:
 
 
 def _labels(sequence: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    annotation = sequence.get(key) or next(iter(sequence.get(f"{key}s") or []), None)
-    if annotation is None:
+    several = sequence.get(f"{key}s")
+    annotation = sequence.get(key) or (several[0] if several and isinstance(several, list) else several)
+    if annotation is None or annotation == []:
         return []
     labels = annotation.get("labels", []) if isinstance(annotation, dict) else None
     if not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels):

@@ -1,4 +1,4 @@
-"""CSV and TSV with a header line: `start`, `end`, `label`, and as wanted `parts` (joined by |), `actor`, `track`,
+"""CSV and TSV with a header line: `start`, `end`, `label`, and as wanted `parts` (joined by bars), `actor`, `track`,
 `score`, `timeline` (a name, for several in one file) and `duration`.
 """
 
