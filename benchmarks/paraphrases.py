@@ -20,15 +20,16 @@ from models.text.captions import IRREGULAR_PAST, every_template, human_captions
 
 FILE = Path(__file__).with_name("paraphrases.json")
 MOCAP = Path(__file__).resolve().parents[2] / "shared" / "data" / "mocap"
-STOP = frozenset(
-    """a an the this that these those some any each every all i you he she it we they me him her us them his its our
+_STOP = """
+    a an the this that these those some any each every all i you he she it we they me him her us them his its our
     their someone somebody something anyone anybody everything nothing himself herself itself who which what
     and or but then than as if so while when until not no
     at by for from in into of off on onto out over to up down with without across along around through under above
     below behind between before after against about like past toward towards near
     am is are was were be been being has have had having do does did doing can could will would may might must
-    very too just also again there here""".split()
-)
+    very too just also again there here
+"""
+STOP = frozenset(_STOP.split())
 IRREGULAR = {past: verb for verb, past in IRREGULAR_PAST.items() if past != verb} | {
     "bent": "bend",
     "broken": "break",

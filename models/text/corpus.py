@@ -119,6 +119,7 @@ _SPEEDS = (
     "at full speed",
     "swiftly",
 )
+_NUMBERS = ("one", "two", "three", "four", "2", "3")
 _TURNS = ("clockwise", "counterclockwise", "anticlockwise", "counter-clockwise")
 
 
@@ -206,6 +207,6 @@ def slot_sentences(rng: random.Random, count: int) -> Iterator[str]:
                 f"{actor} {verb} both {limb}s".replace("foots", "feet"),
                 f"{actor} {move} in a circle {rng.choice(_TURNS)}",
                 f"{actor} turns {rng.choice(_TURNS + ('left', 'right'))}",
-                f"{actor} takes {rng.choice(('one', 'two', 'three', 'four', '2', '3'))} steps {rng.choice(_DIRECTIONS)}",
+                f"{actor} takes {rng.choice(_NUMBERS)} steps {rng.choice(_DIRECTIONS)}",
             )
         )

@@ -17,7 +17,7 @@ from models.text.encoder import CachedEncoder, OneText
 
 
 def load_open_clip(name: str, cache: Path | None = None) -> CachedEncoder:
-    """The text tower of "open_clip:MODEL:WEIGHTS"; LabanError without a weights file (an untrained CLIP means nothing)."""
+    """The text tower of "open_clip:MODEL:WEIGHTS"; LabanError without weights (an untrained CLIP means nothing)."""
     parts = name.split(":", 2)
     if len(parts) != 3 or not all(parts):
         raise LabanError(f"text encoder {name!r}: no weights named; expected open_clip:MODEL:WEIGHTS, a local file")

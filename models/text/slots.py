@@ -13,7 +13,8 @@ _PATTERNS: dict[str, dict[str, re.Pattern[str]]] = {
     for kind, table in {
         "direction": {
             "forward": r"forwards?|ahead|onwards?",
-            "backward": rf"backwards?|in reverse|rearwards?|(?:steps?|stepp\w+|back\w*) away|backs? up|{_GO} back(?! and)",
+            "backward": rf"backwards?|in reverse|rearwards?|(?:steps?|stepp\w+|back\w*) away|backs? up|"
+            rf"{_GO} back(?! and)",
             "sideways": r"sideways|sidesteps?|laterally|to (?:the|his|her|their) side|side steps?",
             "up": r"upwards?",
             "down": r"downwards?",
@@ -25,7 +26,8 @@ _PATTERNS: dict[str, dict[str, re.Pattern[str]]] = {
         },
         "speed": {
             "slow": r"slow(?:ly|er)?|leisurely|unhurriedly|at a slow pace|at low speed|gradually",
-            "fast": r"fast(?:er)?|quick(?:ly|er)?|rapid(?:ly)?|swift(?:ly)?|speedily|brisk(?:ly)?|(?:at )?(?:full|high|top) speed|hastily",
+            "fast": r"fast(?:er)?|quick(?:ly|er)?|rapid(?:ly)?|swift(?:ly)?|speedily|brisk(?:ly)?|hastily|"
+            r"(?:at )?(?:full|high|top) speed",
         },
     }.items()
 }

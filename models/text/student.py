@@ -172,7 +172,7 @@ def encode_batch(
 
 
 def student_digest(name: str) -> str:
-    """Sixteen digits that change with the weights: names caches and tells conditioned models what they were trained on."""
+    """Sixteen digits that change with the weights: caches and conditioned models are tied to them."""
     from laban.weights import find_weights
 
     return hashlib.sha256((find_weights(name) / "model.safetensors").read_bytes()).hexdigest()[:16]
