@@ -1,0 +1,128 @@
+"""The source of a retargeting, brought to the 22 body joints: positions and a turning frame for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.ndimage import gaussian_filter1d
+
+from laban.errors import LabanError
+from models.body.clip import SkeletonClip, clip_world
+from models.body.skeleton import JOINT, NUM_BODY
+from models.body.vectors import frame, swing, turn, unit
+
+LIMBS: tuple[tuple[str, str, str, tuple[float, float, float]], ...] = (
+    ("left_hip", "left_knee", "left_ankle", (1.0, 0.0, 0.0)),
+    ("right_hip", "right_knee", "right_ankle", (1.0, 0.0, 0.0)),
+    ("left_shoulder", "left_elbow", "left_wrist", (0.0, -1.0, 0.0)),
+    ("right_shoulder", "right_elbow", "right_wrist", (0.0, 1.0, 0.0)),
+)
+"""Upper joint, hinge joint, end, and the axis about which the hinge bends in the T-pose (knees back, elbows forward)."""
+
+
+@dataclass(frozen=True)
+class SourceTracks:
+    """World positions of the 22 joints and, per joint, any frame that turns rigidly with its bone.
+
+    `rest` holds the 22 positions of the source's rest pose (all `turned` at identity) or None where there is none.
+    """
+
+    places: Float[ndarray, "frames 22 3"]
+    turned: Float[ndarray, "frames 22 3 3"]
+    fps: float
+    rest: Float[ndarray, "22 3"] | None = None
+
+    @property
+    def leg(self) -> float:
+        """Length of thigh and shank together, metres, the mean of both sides."""
+        return leg_length(self.places)
+
+
+def leg_length(places: Float[ndarray, "*frames 22 3"]) -> float:
+    """Thigh plus shank, metres: median over frames, mean of both sides."""
+    total = 0.0
+    for upper, hinge, end, _ in LIMBS[:2]:
+        for a, b in ((upper, hinge), (hinge, end)):
+            lengths = np.linalg.norm(places[..., JOINT[a], :] - places[..., JOINT[b], :], axis=-1)
+            total += float(np.median(lengths)) / 2
+    return total
+
+
+def tracks_from_clip(clip: SkeletonClip, to22: Float[ndarray, "22 joints"]) -> SourceTracks:
+    """Positions and frames of the 22 joints of a skeleton's clip.
+
+    Row k of `to22` weighs the skeleton's joints into body joint k; the heaviest lends its rotation.
+    """
+    if to22.shape != (NUM_BODY, len(clip.names)):
+        raise LabanError(f"retarget: the joint matrix has shape {to22.shape}; expected (22, {len(clip.names)})")
+    places, turned = clip_world(clip)
+    weights = to22.astype(np.float32)
+    return SourceTracks(
+        places=np.einsum("kj,tjc->tkc", weights, places, optimize=True),
+        turned=turned[:, weights.argmax(1)],
+        fps=clip.fps,
+        rest=(weights.astype(np.float64) @ clip.rest_joints()).astype(np.float32),
+    )
+
+
+def tracks_from_joints(joints: Float[ndarray, "frames 22 3"], fps: float) -> SourceTracks:
+    """Frames worked out from bare joint positions: the twist of a limb follows the plane in which it bends.
+
+    Where a limb is nearly straight its plane says nothing; there the twist eases towards that of the shortest turn
+    from the trunk, over a tenth of a second.
+    """
+    places = np.ascontiguousarray(joints, np.float32)
+    at = {name: places[:, JOINT[name]] for name in JOINT if JOINT[name] < NUM_BODY}
+    turned = np.broadcast_to(np.eye(3, dtype=np.float32), (len(places), NUM_BODY, 3, 3)).copy()
+    hips, shoulders = at["left_hip"] - at["right_hip"], at["left_shoulder"] - at["right_shoulder"]
+    middle = (at["left_hip"] + at["right_hip"]) / 2
+    pelvis = frame(at["spine1"] - middle, hips)
+    chest = frame(at["neck"] - at["spine3"], shoulders)
+    for name in ("pelvis", "spine1"):
+        turned[:, JOINT[name]] = pelvis
+    for name in ("spine2", "spine3", "neck", "left_collar", "right_collar"):
+        turned[:, JOINT[name]] = chest
+    turned[:, JOINT["head"]] = frame(at["head"] - at["neck"], shoulders)
+    for upper, hinge, end, axis in LIMBS:
+        first, second = unit(at[hinge] - at[upper]), unit(at[end] - at[hinge])
+        leg = end.endswith("ankle")
+        bend = _hinge_axis(first, second, pelvis if leg else chest, np.array(axis, np.float32), fps=fps)
+        turned[:, JOINT[upper]], turned[:, JOINT[hinge]] = frame(first, bend), frame(second, bend)
+        turned[:, JOINT[end]] = turned[:, JOINT[hinge]]
+        if leg:
+            toe = at[end.replace("ankle", "foot")] - at[end]
+            turned[:, JOINT[end]] = turned[:, JOINT[end.replace("ankle", "foot")]] = _foot_frame(toe, second, bend)
+    return SourceTracks(places=places, turned=turned, fps=fps)
+
+
+def _hinge_axis(
+    first: Float[ndarray, "frames 3"],
+    second: Float[ndarray, "frames 3"],
+    trunk: Float[ndarray, "frames 3 3"],
+    axis: Float[ndarray, " 3"],
+    *,
+    fps: float,
+) -> Float[ndarray, "frames 3"]:
+    """Bending axis of a hinge, perpendicular to `first`: the cross product where bent, `axis` of the trunk where not."""
+    leg = abs(float(axis[0])) > 0.5
+    straight = -trunk[..., :, 1] if leg else np.sign(-axis[1]) * trunk[..., :, 0]
+    natural = turn(swing(straight, first), turn(trunk, axis))
+    bend = np.cross(first, second)
+    if leg:  # a knee that seems to bend forward is noise
+        bend = bend - np.minimum((bend * natural).sum(-1, keepdims=True), 0) * natural
+    mixed = gaussian_filter1d(bend + 0.15 * natural, 0.1 * fps, axis=0, mode="nearest")
+    return unit(mixed - (mixed * first).sum(-1, keepdims=True) * first)
+
+
+def _foot_frame(
+    toe: Float[ndarray, "frames 3"], shank: Float[ndarray, "frames 3"], bend: Float[ndarray, "frames 3"]
+) -> Float[ndarray, "frames 3 3"]:
+    """Frame of a foot: it points to the toe, its side is across the shank, level where the toe is near level."""
+    side = unit(np.cross(-shank, toe))
+    level = unit(np.cross(np.array([0, 1, 0], np.float32), toe))
+    upright = np.clip(-shank[:, 1:2] * 3 - 1.5, 0, 1)
+    side = upright * level + (1 - upright) * side
+    return frame(toe, side + 0.05 * bend)
