@@ -16,9 +16,9 @@ from numpy import ndarray
 from laban.progress import progress as show_progress
 from models.motion import Motion
 from models.resample import resample
-from viz.camera import plan_camera
+from viz.camera import CAMERA_KINDS, plan_camera
 from viz.cast import CLOTHES, Cast, Color
-from viz.renderer import check_size, make_renderer
+from viz.renderer import RENDERERS, check_choice, check_size, make_renderer
 from viz.studio import STUDIO, Studio
 from viz.video import VIDEO_SUFFIXES, check_suffix, open_video
 
@@ -48,6 +48,8 @@ class Look:
 
     def __post_init__(self) -> None:
         check_size(self.size)
+        check_choice("--renderer", self.renderer, RENDERERS)
+        check_choice("--camera", self.camera, CAMERA_KINDS)
 
 
 def film(

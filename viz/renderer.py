@@ -70,6 +70,12 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
     return size
 
 
+def check_choice(option: str, value: str, accepted: Sequence[str]) -> None:
+    """LabanError, naming the option, unless `value` is one of `accepted`."""
+    if value not in accepted:
+        raise LabanError(f"{option}: found {value!r}; accepted {', '.join(accepted)}")
+
+
 def make_renderer(name: str = "auto", size: tuple[int, int] = (512, 512), *, samples: int = 4) -> Renderer:
     """The back end called `name` for pictures of `size` (width, height), with `samples` samples a pixel (1 or 4).
 
@@ -79,8 +85,7 @@ def make_renderer(name: str = "auto", size: tuple[int, int] = (512, 512), *, sam
     check_size(size)
     if samples not in (1, 4):
         raise LabanError(f"samples: found {samples}; accepted 1 or 4 samples a pixel")
-    if name not in RENDERERS:
-        raise LabanError(f"--renderer: found {name!r}; accepted {', '.join(RENDERERS)}")
+    check_choice("--renderer", name, RENDERERS)
     if name == "pyrender":
         from viz.gl import GlRenderer
 
