@@ -49,9 +49,21 @@ fingerprint() {
 use_environment() {
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 || make_venv
     stamp="$venv/laban-$1.stamp"
-    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint)" ]; then
-        return
+    if ! [ -f "$stamp" ] || [ "$(cat "$stamp")" != "$(fingerprint)" ]; then
+        install_laban "$1"
+        fingerprint >"$stamp"
+        rm -f "$venv/laban-setup.stamp"
     fi
+    if ! [ -f "$venv/laban-setup.stamp" ]; then
+        if "$venv/bin/laban" setup; then
+            : >"$venv/laban-setup.stamp"
+        else
+            say "(Neither generating motion nor the tests need that, so this goes on; the next run tries again.)"
+        fi
+    fi
+}
+
+install_laban() {
     if [ -t 1 ]; then quiet=; else quiet=--quiet; fi
     say "Installing into $venv (several minutes the first time)"
     # PyTorch goes first and alone, so that nothing else decides which build of it is taken.
@@ -59,5 +71,4 @@ use_environment() {
     "$venv/bin/python" -m pip install $quiet -c constraints.txt torch &&
         "$venv/bin/python" -m pip install $quiet -c constraints.txt -e ".[$1]" ||
         fail "The installation failed; the lines above say why. Run the same command again to go on."
-    fingerprint >"$stamp"
 }

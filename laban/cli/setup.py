@@ -37,4 +37,14 @@ def _state(resource: Resource) -> dict[str, str]:
 
 
 def _warm_up() -> None:
-    """Compile what is compiled on first use, so that the first `generate` does not wait for it."""
+    """Compile the drawing kernels, which takes seconds once, so that the first `generate` does not wait for it."""
+    import numpy as np
+
+    from models.body.skeleton import NUM_JOINTS
+    from models.motion import Motion
+    from viz.movie import Look, shots
+
+    standing = np.broadcast_to(np.eye(3, dtype=np.float32), (1, 1, NUM_JOINTS, 3, 3)).copy()
+    motion = Motion(standing, np.zeros((1, 1, 3), np.float32), fps=30.0)
+    for _ in shots(motion, Look(size=(64, 64))):
+        pass
