@@ -57,6 +57,8 @@ def parse_bvh(path: Path) -> BvhText:
         raise LabanError(f"{path}: cannot be read ({error.strerror})") from error
     found = _MOTION.search(raw)
     head = raw[: found.start()] if found else raw
+    if not head.strip():
+        head = raw[:80]  # for the message: a file that has no hierarchy
     nodes = _Hierarchy(path).parse(_decode(path, head))
     if found is None:
         raise LabanError(f"{path}:{_lines(raw)}: the file ends without a MOTION section")
