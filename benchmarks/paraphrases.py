@@ -111,12 +111,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the check's outcome; 0 when nothing is shared."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="exit 1 when a content word is shared")
+    parser.add_argument("--file", type=Path, default=FILE, help="paraphrases to check")
     parser.add_argument("--mocap", type=Path, default=MOCAP, help="folder of the motion set")
     options = parser.parse_args(arguments)
     texts = list(every_template())
     if (options.mocap / "index.json").is_file():
         texts += mocap_texts(options.mocap)
-    paraphrases, known = load_paraphrases(), training_words(texts)
+    paraphrases, known = load_paraphrases(options.file), training_words(texts)
     problems = violations(paraphrases, known)
     actions = len({item["action"] for item in paraphrases})
     print(f"{len(paraphrases)} paraphrases of {actions} actions against {len(known)} training stems: ", end="")

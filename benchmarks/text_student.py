@@ -15,10 +15,8 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parent))
 from paraphrases import load_paraphrases
+from torch import Tensor
 
 from laban.errors import LabanError
 from models.text.encoder import CachedEncoder, load_text_encoder

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -52,6 +52,7 @@ class OneText:
     cut: bool = False
 
 
+@runtime_checkable
 class TextEncoder(Protocol):
     """Anything that turns sentences into features. An empty sentence is the null condition and still has tokens."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -12,10 +11,8 @@ from torch import Tensor
 
 from laban.errors import LabanError
 from models.text.captions import action_captions
+from models.text.encoder import TextEncoder
 from models.text.slots import Slots, parse_slots
-
-if TYPE_CHECKING:
-    from models.text.encoder import TextEncoder
 
 NEAR, RELATED = 0.72, 0.52
 """Cosines above which an action is called near, or related: set on the student's own paraphrase pairs."""

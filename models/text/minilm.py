@@ -58,7 +58,7 @@ def pad_ids(rows: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "batch length"],
 
 def minilm_tokens(
     weights: Weights, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
-) -> Float[Tensor, "batch length 384"]:
+) -> Float[Tensor, "batch length width"]:
     """Last hidden states of the six post-norm layers (exact GELU, epsilon 1e-12)."""
     embeddings = weights["embeddings.word_embeddings.weight"][ids]
     positions = weights["embeddings.position_embeddings.weight"][: ids.shape[1]]

@@ -164,7 +164,7 @@ def load_student(name: str) -> tuple[TextStudent, WordPiece]:
 @torch.no_grad()
 def encode_batch(
     model: TextStudent, ids: Sequence[Sequence[int]]
-) -> tuple[Float[Tensor, "batch 384"], Float[Tensor, "batch length 384"], Bool[Tensor, "batch length"]]:
+) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch length width"], Bool[Tensor, "batch length"]]:
     """Sentence vectors (unit length), token features (zero at padding) and the mask of real tokens."""
     rows, mask = pad_ids(ids)
     tokens = model(rows, mask).float()
