@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
+from ctypes.util import find_library
 from types import ModuleType
 from typing import Any
 
+from laban.errors import LabanError
+
+_GL_LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
 _operators: list[Any] = []
 
 
@@ -45,3 +50,26 @@ def import_lightning() -> ModuleType:
     if importlib.util.find_spec("torchvision") is not None:
         import_torchvision()
     return importlib.import_module("pytorch_lightning")
+
+
+def import_pyrender() -> ModuleType:
+    """pyrender for drawing without a display: through EGL where its library is, else through OSMesa.
+
+    `$PYOPENGL_PLATFORM` is honoured; OpenGL reads it once, at its first import. pyrender 0.1.45 still uses a name that
+    numpy 2 dropped. Raises LabanError when the package or both libraries are missing.
+    """
+    import numpy as np
+
+    if "infty" not in vars(np):
+        vars(np)["infty"] = np.inf
+    if "PYOPENGL_PLATFORM" not in os.environ:
+        platform = next((name for name, library in _GL_LIBRARIES.items() if find_library(library)), None)
+        if platform is None:
+            raise LabanError("pyrender: found neither libEGL nor libOSMesa; accepted: either, or the numba renderer")
+        os.environ["PYOPENGL_PLATFORM"] = platform
+    try:
+        return importlib.import_module("pyrender")
+    except ImportError as error:
+        # OSMesa wants a newer PyOpenGL than pyrender's own pin: its loader fails on a missing name.
+        fix = "pip install 'laban[render]'" if error.name == "pyrender" else "pip install 'PyOpenGL>=3.1.10'"
+        raise LabanError(f"pyrender: cannot be imported ({error}); try {fix}, or the numba renderer") from error
