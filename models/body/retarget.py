@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from laban.errors import LabanError
 from models.body.clip import SkeletonClip
 from models.body.model import BodyModel, load_body
-from models.body.retarget_calibrate import Calibration, calibrate
+from models.body.retarget_calibrate import Calibration, calibrate, floor_shift
 from models.body.retarget_map import map_joints
 from models.body.retarget_source import LIMBS, SourceTracks, leg_length, tracks_from_clip, tracks_from_joints
 from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS, PARENTS
@@ -25,12 +27,18 @@ from models.motion import Motion
 _UP = np.array([0.0, 1.0, 0.0], np.float32)
 
 
+_SOLID = [JOINT[name] for name in ("pelvis", "spine1", "spine2", "spine3", "neck", "head", "left_hip", "right_hip",
+                                   "left_knee", "right_knee", "left_shoulder", "right_shoulder")]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class TargetBody:
     """Rest joints of the body to reach (SMPL-X order, metres) and the height of its soles in the same coordinates."""
 
     joints: Float[ndarray, "22 3"]
     floor: float
+    radii: Float[ndarray, " 22"]
+    """Distance in metres from each joint to the nearest skin."""
 
     def bone(self, start: str, end: str) -> Float[ndarray, " 3"]:
         """Vector from one rest joint to another."""
@@ -44,7 +52,9 @@ class TargetBody:
 def target_body(body: BodyModel | None = None) -> TargetBody:
     """The average shape of a body (None: the default body) as a target."""
     body = body or load_body()
-    return TargetBody(body.joint_template[:NUM_BODY].numpy(), float(body.v_template[:, 1].min()))
+    joints, skin = body.joint_template[:NUM_BODY], body.v_template
+    radii = torch.cdist(joints, skin).min(dim=1).values
+    return TargetBody(joints.numpy(), float(skin[:, 1].min()), radii.numpy())
 
 
 def retarget(
@@ -84,7 +94,7 @@ def retarget_joints(
 def retarget_tracks(
     tracks: SourceTracks, *, body: BodyModel | None = None, calibration: Calibration | None = None
 ) -> Motion:
-    """Motion of one person on `body` from source tracks; calibrated on these tracks alone if nothing better is given."""
+    """Motion of one person on `body` from source tracks; without a calibration they are calibrated on themselves."""
     if tracks.leg < 1e-3:
         raise LabanError("retarget: the legs have no length; expected a humanoid skeleton in metres")
     target = target_body(body)
@@ -169,24 +179,62 @@ def _legs(
     """Set the legs' rotations; returns the pelvis positions (metres)."""
     scale = leg_length(target.joints) / tracks.leg
     toe_lift, hip_lift, ahead = _foot_differences(tracks, calibration, target, scale)
-    middle = tracks.places[:, [JOINT["left_hip"], JOINT["right_hip"]]].mean(1) * scale + hip_lift * _UP
+    floor = scale * floor_shift(tracks, calibration) * _UP
+    middle = tracks.places[:, [JOINT["left_hip"], JOINT["right_hip"]]].mean(1) * scale + hip_lift * _UP - floor
     middle = middle + ahead * world[:, 0, :, 2] * (1 - _UP)
     offset = target.joints[[JOINT["left_hip"], JOINT["right_hip"]]].mean(0) - target.joints[0]
     pelvis = middle - turn(world[:, 0], np.broadcast_to(offset, middle.shape))
-    for upper, hinge, end, _ in LIMBS[:2]:
-        toe = end.replace("ankle", "foot")
-        goal = tracks.places[:, JOINT[toe]] * scale + toe_lift * _UP
-        ankle = goal - turn(world[:, JOINT[end]], np.broadcast_to(target.bone(end, toe), goal.shape))
-        hip = pelvis + turn(world[:, 0], np.broadcast_to(target.bone("pelvis", upper), goal.shape))
-        for bone in ((upper, hinge), (hinge, end)):
-            _aim(world, target, bone, _direction(tracks, *bone))
-        knee = two_bone(
-            hip, ankle, (target.bone(upper, hinge), target.bone(hinge, end)), _pole(world, tracks, upper, hinge)
-        )
-        _aim(world, target, (upper, hinge), unit(knee - hip))
-        _aim(world, target, (hinge, end), unit(ankle - knee))
-        world[:, JOINT[toe]] = world[:, JOINT[end]] @ _toe_bend(world[:, JOINT[end]], goal[:, 1] - target.sole("foot"))
+    goals = [tracks.places[:, JOINT[f"{side}_foot"]] * scale + toe_lift * _UP - floor for side in ("left", "right")]
+    for limb, goal in zip(LIMBS[:2], goals, strict=True):
+        _leg(world, tracks, target, limb[:3], (pelvis, goal))
+    lift = _floor_lift(world, pelvis, target, tracks.fps)
+    if lift.any():
+        pelvis = pelvis + lift[:, None] * _UP
+        for limb, goal in zip(LIMBS[:2], goals, strict=True):
+            _leg(world, tracks, target, limb[:3], (pelvis, goal))
     return pelvis
+
+
+def _leg(
+    world: Float[ndarray, "frames 22 3 3"],
+    tracks: SourceTracks,
+    target: TargetBody,
+    limb: tuple[str, str, str],
+    places: tuple[Float[ndarray, "frames 3"], Float[ndarray, "frames 3"]],
+) -> None:
+    """Bend one leg so that from the pelvis its toe reaches the goal (or the floor, where the goal is under it)."""
+    upper, hinge, end = limb
+    pelvis, goal = places
+    toe = end.replace("ankle", "foot")
+    foot = turn(world[:, JOINT[end]], np.broadcast_to(target.bone(end, toe), goal.shape))
+    ankle = goal - foot
+    under = np.maximum(target.sole("foot") - goal[:, 1], target.sole("ankle") - ankle[:, 1])
+    ankle = ankle + np.maximum(under, 0)[:, None] * _UP
+    hip = pelvis + turn(world[:, 0], np.broadcast_to(target.bone("pelvis", upper), goal.shape))
+    for bone in ((upper, hinge), (hinge, end)):
+        _aim(world, target, bone, _direction(tracks, *bone))
+    bones = target.bone(upper, hinge), target.bone(hinge, end)
+    knee = two_bone(hip, ankle, bones, _pole(world, tracks, upper, hinge))
+    _aim(world, target, (upper, hinge), unit(knee - hip))
+    _aim(world, target, (hinge, end), unit(ankle - knee))
+    height = (ankle + foot)[:, 1] - target.sole("foot")
+    world[:, JOINT[toe]] = world[:, JOINT[end]] @ _toe_bend(world[:, JOINT[end]], height)
+
+
+def _floor_lift(
+    world: Float[ndarray, "frames 22 3 3"], pelvis: Float[ndarray, "frames 3"], target: TargetBody, fps: float
+) -> Float[ndarray, " frames"]:
+    """How far the pelvis must rise, smoothly, so that neither trunk, head nor knees sink into the floor.
+
+    A source that lies or kneels has bones nearer the floor than this body's flesh allows.
+    """
+    heights = np.empty((len(world), NUM_BODY), np.float32)
+    heights[:, 0] = pelvis[:, 1]
+    for joint in range(1, NUM_BODY):
+        bone = target.joints[joint] - target.joints[PARENTS[joint]]
+        heights[:, joint] = heights[:, PARENTS[joint]] + world[:, PARENTS[joint], 1] @ bone
+    sunk = np.maximum((target.radii - heights)[:, _SOLID].max(axis=1), 0)
+    return gaussian_filter1d(maximum_filter1d(sunk, round(0.3 * fps) | 1), 0.1 * fps, mode="nearest")
 
 
 def _foot_differences(

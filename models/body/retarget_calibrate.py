@@ -24,6 +24,7 @@ from models.body.vectors import axis_rotation, frame, mean_rotation, swing, turn
 _UP = np.array([0.0, 1.0, 0.0])
 _ENOUGH = 10
 _HINGE_FRAMES = 90
+_SHIFT = 0.06
 _MOST = 20000
 
 
@@ -162,6 +163,28 @@ def _limb_turns_from_motion(
         turns[JOINT[end]] = mean_rotation((turned[:, JOINT[end]].swapaxes(-1, -2) @ wanted).sum(0))
 
 
+def resting_feet(
+    places: Float[ndarray, "frames 22 3"], speed: Float[ndarray, "frames 22"], side: str
+) -> Bool[ndarray, " frames"]:
+    """Frames in which a foot rests flat: slow, low, under an upright shank (at a leg length of one metre)."""
+    knee, ankle, toe = (JOINT[f"{side}_{part}"] for part in ("knee", "ankle", "foot"))
+    direction = unit(places[:, toe] - places[:, ankle])[:, 1]
+    shank = unit(places[:, ankle] - places[:, knee])[:, 1]
+    low = places[:, ankle, 1] < np.quantile(places[:, ankle, 1], 0.5) + 0.02
+    slow = (speed[:, ankle] < 0.2) & (speed[:, toe] < 0.2)
+    return slow & low & (shank < -0.85) & (direction < 0.2) & (direction > -0.7)
+
+
+def floor_shift(tracks: SourceTracks, calibration: Calibration) -> float:
+    """How far (metres) a clip's resting feet stand above where those of its skeleton usually do; 0 if none rests."""
+    places, _, speed = _sample([tracks])
+    heights = [places[resting_feet(places, speed, side), JOINT[f"{side}_foot"], 1] for side in ("left", "right")]
+    resting = np.concatenate(heights)
+    if len(resting) < _ENOUGH:
+        return 0.0
+    return float(np.clip(np.median(resting) - calibration.toe_height, -_SHIFT, _SHIFT)) * tracks.leg
+
+
 def _feet_turns(
     turns: Float[ndarray, "22 3 3"],
     sample: tuple[ndarray, ndarray, ndarray],
@@ -175,10 +198,7 @@ def _feet_turns(
     for side in ("left", "right"):
         knee, ankle, toe = (JOINT[f"{side}_{part}"] for part in ("knee", "ankle", "foot"))
         direction = unit(places[:, toe] - places[:, ankle])
-        shank = unit(places[:, ankle] - places[:, knee])
-        resting = (speed[:, ankle] < 0.2) & (speed[:, toe] < 0.2) & (shank[:, 1] < -0.85) & (direction[:, 1] < 0.2)
-        low = places[:, ankle, 1] < np.quantile(places[:, ankle, 1], 0.5) + 0.02
-        resting &= low & (direction[:, 1] > -0.7)
+        resting = resting_feet(places, speed, side)
         if resting.sum() >= _ENOUGH:
             flat, rotation = direction[resting], turned[resting, ankle]
             heights.append(np.median(places[resting][:, (toe, ankle), 1], axis=0))

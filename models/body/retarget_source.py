@@ -20,7 +20,7 @@ LIMBS: tuple[tuple[str, str, str, tuple[float, float, float]], ...] = (
     ("left_shoulder", "left_elbow", "left_wrist", (0.0, -1.0, 0.0)),
     ("right_shoulder", "right_elbow", "right_wrist", (0.0, 1.0, 0.0)),
 )
-"""Upper joint, hinge joint, end, and the axis about which the hinge bends in the T-pose (knees back, elbows forward)."""
+"""Upper joint, hinge, end, and the axis about which the hinge bends in the T-pose (knees back, elbows forward)."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _hinge_axis(
     *,
     fps: float,
 ) -> Float[ndarray, "frames 3"]:
-    """Bending axis of a hinge, perpendicular to `first`: the cross product where bent, `axis` of the trunk where not."""
+    """Bending axis of a hinge, perpendicular to `first`: where it is not bent, the trunk's own `axis`."""
     leg = abs(float(axis[0])) > 0.5
     straight = -trunk[..., :, 1] if leg else np.sign(-axis[1]) * trunk[..., :, 0]
     natural = turn(swing(straight, first), turn(trunk, axis))
