@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from laban.errors import LabanError
+from models.compat import import_torchvision
 from models.text.encoder import CachedEncoder, OneText
 
 
@@ -41,12 +43,11 @@ def load_open_clip(name: str, cache: Path | None = None) -> CachedEncoder:
 
 
 def _tower(model_name: str, path: Path) -> tuple[Any, Any]:
-    try:
-        import open_clip
-    except ImportError as error:
-        raise LabanError(
-            "text encoder open_clip: package open_clip_torch is not installed; accepted: embedded"
-        ) from error
+    if find_spec("open_clip") is None:
+        raise LabanError("text encoder open_clip: package open_clip_torch is not installed; accepted: embedded")
+    import_torchvision()
+    import open_clip
+
     if model_name not in open_clip.list_models():
         known = ", ".join(open_clip.list_models()[:6])
         raise LabanError(f"text encoder open_clip: unknown model {model_name!r}; accepted: {known}, …")

@@ -22,8 +22,8 @@ from models.text.minilm import mean_pool, pad_ids
 
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 SPECIAL = (PAD, UNKNOWN, START, END)
-_PIECES = re.compile(r"[^\W_]+|_|[^\w\s]")
-_CJK = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
+_ASCII_MARKS = "$+<=>^`|~"
+_CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class WordPiece:
         return [self.index[START], *kept, self.index[END]], len(kept) < len(ids)
 
     def _ids(self, text: str) -> list[int]:
-        return [index for word in _words(text) for index in self._word_ids(word)]
+        return [index for word in _words(text) if word for index in self._word_ids(word)]
 
     def _word_ids(self, word: str) -> tuple[int, ...]:
         if word not in self._words:
@@ -83,11 +83,19 @@ class WordPiece:
 
 
 def _words(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFD", text.lower())
-    plain = "".join(
-        letter for letter in plain if unicodedata.category(letter) not in ("Mn", "Cc", "Cf") or letter in "\t\n\r"
-    )
-    return _PIECES.findall(_CJK.sub(r" \1 ", plain))
+    """Lower-cased words without accents; each punctuation mark and each CJK character is a word of its own."""
+    spaced: list[str] = []
+    for letter in unicodedata.normalize("NFD", text.lower()):
+        category = unicodedata.category(letter)
+        if letter in "\t\n\r" or category.startswith("Z"):
+            spaced.append(" ")
+        elif category == "Mn" or category.startswith("C") or letter == "\ufffd":
+            continue
+        elif category.startswith("P") or letter in _ASCII_MARKS or _CJK.match(letter):
+            spaced.append(f" {letter} ")
+        else:
+            spaced.append(letter)
+    return "".join(spaced).split(" ")
 
 
 class Layer(nn.Module):
