@@ -16,7 +16,7 @@ from numpy import ndarray
 from laban.errors import LabanError
 from models.formats.arrays import need_numbers, read_npy
 from models.formats.interhuman import INTERHUMAN_FPS, WIDTHS, interhuman_people
-from models.formats.world import Z_UP_TO_Y_UP, rest_joints
+from models.formats.world import Z_UP_TO_Y_UP
 from models.motion import Motion
 from models.resample import resample
 
@@ -50,27 +50,17 @@ def write_humanml(motion: Motion, path: Path, *, layout: str | None = None, body
     Features are of the joints on the reference bones and in the canonical place, as in the published set.
     """
     from laban.files import atomic_path
+    from models.body.pose import motion_joints
     from models.representation.humanml263 import encode, with_reference_bones
 
     if motion.actors != 1:
         raise LabanError(f"{path}: an .npy file of joints holds one person; found {motion.actors}")
     if layout not in (None, *LAYOUTS):
         raise LabanError(f"--layout {layout}: accepted for .npy: {', '.join(LAYOUTS)}")
-    joints = body_joints(resample(motion, HUMANML_FPS), body)[0]
+    joints = motion_joints(resample(motion, HUMANML_FPS), body)[0]
     content = joints if layout != "263" else encode(with_reference_bones(joints))
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.save(stream, content.astype(np.float32), allow_pickle=False)
-
-
-def body_joints(motion: Motion, body: BodyModel | None = None) -> Float[ndarray, "actors frames 22 3"]:
-    """World positions of the 22 body joints, metres."""
-    import torch
-
-    from models.body.kinematics import forward_kinematics
-
-    rest = rest_joints(motion.betas, body)[:, None, :22].astype(np.float32)
-    rotations = torch.from_numpy(np.ascontiguousarray(motion.rotations[:, :, :22]))
-    return forward_kinematics(rotations, torch.from_numpy(rest), torch.from_numpy(motion.root))[0].numpy()
 
 
 def _people(path: Path, values: ndarray) -> tuple[list[Float[ndarray, "frames 22 3"]], float]:
