@@ -218,7 +218,7 @@ def _leg(
     _aim(world, target, (upper, hinge), unit(knee - hip))
     _aim(world, target, (hinge, end), unit(ankle - knee))
     height = (ankle + foot)[:, 1] - target.sole("foot")
-    world[:, JOINT[toe]] = world[:, JOINT[end]] @ _toe_bend(world[:, JOINT[end]], height)
+    world[:, JOINT[toe]] = world[:, JOINT[end]] @ _toe_bend(world[:, JOINT[end]], height, tracks.fps)
 
 
 def _floor_lift(
@@ -283,9 +283,12 @@ def two_bone(
     return start + first * (cosine * line + np.sqrt(1 - cosine**2) * out)
 
 
-def _toe_bend(foot: Float[ndarray, "frames 3 3"], height: Float[ndarray, " frames"]) -> Float[ndarray, "frames 3 3"]:
-    """Toes stay level while the heel rises over them; in the air they follow the foot."""
+def _toe_bend(
+    foot: Float[ndarray, "frames 3 3"], height: Float[ndarray, " frames"], fps: float
+) -> Float[ndarray, "frames 3 3"]:
+    """Toes stay near level while the heel rises over them and ease back, over a tenth of a second, in the air."""
     pitch = np.arcsin(np.clip(-foot[:, 1, 2], -1, 1))
-    near = np.clip(1 - (height - 0.01) / 0.05, 0, 1)
-    angle = -np.clip(pitch, 0, np.pi / 3) * near * near * (3 - 2 * near)
-    return axis_rotation(np.array([1, 0, 0], np.float32), angle.astype(np.float32))
+    near = np.clip(1 - (height - 0.01) / 0.1, 0, 1)
+    angle = -np.clip(pitch, 0, np.pi / 4) * near * near * (3 - 2 * near)
+    angle = gaussian_filter1d(angle, 0.06 * fps, mode="nearest").astype(np.float32)
+    return axis_rotation(np.array([1, 0, 0], np.float32), angle)
