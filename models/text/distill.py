@@ -28,9 +28,9 @@ from models.text.slots import Slots, parse_slots
 from models.text.student import SPECIAL, StudentConfig, TextStudent, WordPiece
 
 WIDTH = 384
-AXES = {"direction": 0, "sideways": 1, "side": 2, "both": 3, "turn": 4, "speed": 5, "count": 6}
-SHIFT = 0.4
-COUNT_SHIFT = 0.55
+AXES = {"both": 0, "turn": 1, "speed": 2, "count": 3, "direction": 5, "sideways": 6, "side": 7}
+SHIFT = 0.55
+COUNT_SHIFT = 0.7
 TEACHER_LAYERS = (0, 2, 5)
 
 
@@ -80,9 +80,13 @@ def slot_shift(slots: Slots, axes: Float[Tensor, "8 384"]) -> Float[Tensor, " 38
 
 
 def quiet_axes(vectors: Float[Tensor, "n 384"]) -> Float[Tensor, "8 384"]:
-    """The eight directions in which the teacher's sentence vectors vary least."""
+    """Eight directions in which the teacher's sentence vectors vary little.
+
+    The three least are left out: the last layer's normalisation holds them constant, so that no student of the same
+    form can move along them.
+    """
     _, directions = torch.linalg.eigh(torch.cov(vectors.T))
-    return directions[:, :8].T.contiguous()
+    return directions[:, 3:11].T.contiguous()
 
 
 @torch.no_grad()

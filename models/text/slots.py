@@ -45,8 +45,8 @@ _NUMBERS = {
 }
 _COUNT = re.compile(
     r"\b(?:(?P<adverb>once|twice|thrice)|(?P<number>\d{1,3}|" + "|".join(_NUMBERS) + r")[ -](?:\w+ )?"
-    r"(?:times|steps|jumps|hops|punches|kicks|claps|squats|waves|turns|circles|repetitions|reps|laps|strides|paces|"
-    r"push-ups|pushups|jumping jacks))\b"
+    r"(?:time|step|jump|hop|punch(?:e|es)?|kick|clap|squat|wave|turn|circle|repetition|rep|lap|stride|pace|"
+    r"push-up|pushup|jumping jack)s?)\b"
 )
 _BOTH = re.compile(r"\b(?:both|two) (?:hands|arms|feet|legs|fists|palms|knees|elbows)\b")
 
