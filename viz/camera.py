@@ -51,10 +51,11 @@ class Camera:
         return 0.5 * size[1] / float(np.tan(np.radians(self.fov) / 2))
 
     def project(self, points: Float[ndarray, "*points 3"], size: tuple[int, int]) -> Float[ndarray, "*points 3"]:
-        """Pixel x, pixel y and depth (metres along the view direction) of world points."""
+        """Pixel x, pixel y and depth (metres along the view) of world points; not finite at depth 0."""
         x, y, depth = np.moveaxis((points - np.asarray(self.eye)) @ self.axes().T, -1, 0)
         focal = self.focal(size)
-        return np.stack([size[0] / 2 + focal * x / depth, size[1] / 2 - focal * y / depth, depth], axis=-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.stack([size[0] / 2 + focal * x / depth, size[1] / 2 - focal * y / depth, depth], axis=-1)
 
     @property
     def distance(self) -> float:

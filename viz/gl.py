@@ -50,10 +50,9 @@ class GlRenderer:
             self.device: str = glGetString(GL_RENDERER).decode()
         # OpenGL's loaders raise anything from AttributeError to EGLError when a driver is missing.
         except Exception as error:
-            reason = str(error).strip().splitlines()
-            raise LabanError(
-                f"pyrender: OpenGL cannot start ({reason[0] if reason else type(error).__name__})"
-            ) from error
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            hint = "; try pip install 'PyOpenGL>=3.1.10', or the numba renderer" if "OSMesa" in reason else ""
+            raise LabanError(f"pyrender: OpenGL cannot start ({reason}){hint}") from error
         self.hardware = not any(name in self.device.lower() for name in SOFTWARE)
         self._pyrender = pyrender
         self._key: Key = ()
@@ -99,8 +98,10 @@ class GlRenderer:
     ) -> tuple[UInt8[ndarray, "height width 4"], Float32[ndarray, "height width"] | None]:
         """Colours as square roots of linear light, weighted by the covered share in alpha; and 0..1 depth."""
         flags = self._pyrender.RenderFlags
-        self._window._renderer.need_depth = need_depth
-        return self._window.render(layer.scene, flags.FLAT | flags.RGBA)
+        renderer = self._window._renderer
+        renderer.need_depth = need_depth
+        # pyrender holds OSMesa incapable of framebuffers and reads its window, without alpha; today's can do both.
+        return renderer.render(layer.scene, flags.FLAT | flags.RGBA | flags.OFFSCREEN)
 
     def _forget(self) -> None:
         self._window._platform.make_current()
@@ -127,7 +128,7 @@ class _Layer:
         lens = pyrender.PerspectiveCamera(np.radians(camera.fov), znear=NEAR, aspectRatio=size[0] / size[1])
         self.eye = self.scene.add(lens, pose=_pose(camera))
 
-    def update(self, meshes: Sequence[Mesh], colors: Sequence[Float32[ndarray, "vertices 3"]], camera: Camera) -> None:
+    def update(self, meshes: Sequence[Mesh], colors: Sequence[Float32[ndarray, "_ 3"]], camera: Camera) -> None:
         """Move the camera; write positions and colours into the buffers, which pyrender fills at the first frame."""
         self.scene.set_pose(self.eye, _pose(camera))
         self.eye.camera.yfov = np.radians(camera.fov)

@@ -27,7 +27,7 @@ MOST_CELLS = 320
 MARGIN = 0.45
 NOTHING_HIGH, NOTHING_LOW = -1e9, 1e9
 KEY_LAYERS = ((-1.0, 0.02, 0.45, 0.022), (0.02, 0.45, 9.0, 0.10))
-POOL_LAYERS = ((-1.0, 0.0, 0.16, 0.028), (0.0, 0.5, 1.3, 0.16))
+POOL_LAYERS = ((-1.0, 0.0, 0.16, 0.028), (0.0, 0.16, 1.6, 0.16))
 """(from, peak, to, blur): an occluder's weight rises and falls over these heights; blur in metres."""
 
 
