@@ -14,8 +14,8 @@ from numpy import ndarray
 
 from laban.errors import LabanError
 
-MAX_ARRAY_BYTES = 1 << 30
-"""Largest array read from one file: some nine hours of 55 joints at 30 fps in double precision."""
+MAX_ARRAY_BYTES = 1 << 29
+"""Largest array read from one file: an hour of 55 joints at 120 fps in double precision is half a gigabyte."""
 
 _BROKEN = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 

@@ -6,6 +6,7 @@ None of them says its rate or whose body it is: HumanML3D is 20 fps, InterHuman 
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,10 @@ def write_humanml(motion: Motion, path: Path, *, layout: str | None = None, body
         raise LabanError(f"--layout {layout}: accepted for .npy: {', '.join(LAYOUTS)}")
     joints = motion_joints(resample(motion, HUMANML_FPS), body)[0]
     content = joints if layout != "263" else encode(with_reference_bones(joints))
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, content.astype(np.float32), allow_pickle=False)
+    stream = io.BytesIO()
+    np.save(stream, content.astype(np.float32), allow_pickle=False)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(stream.getvalue())
 
 
 def _people(path: Path, values: ndarray) -> tuple[list[Float[ndarray, "frames 22 3"]], float]:

@@ -40,7 +40,9 @@ def read_smpl(path: Path, *, fps: float | None = None, up: str = "y", body: Body
         raise LabanError(f"{path}: smplVersion is {name}; accepted: SMPL, SMPL-H, SMPL-X, SUPR")
     if "bodyPose" not in data:
         raise LabanError(f"{path}: has no bodyPose; accepted: a .smpl file with motion")
-    frames = int(_scalar(path, data, "frameCount", len(data["bodyPose"])))
+    frames = len(data["bodyPose"])
+    if (count := _scalar(path, data, "frameCount", frames)) != frames:
+        raise LabanError(f"{path}: frameCount is {count:g}, bodyPose has shape {data['bodyPose'].shape}")
     vectors = np.zeros((frames, 55, 3))
     mask = np.zeros(55, bool)
     for name, joints in _PARTS.items():
@@ -50,7 +52,10 @@ def read_smpl(path: Path, *, fps: float | None = None, up: str = "y", body: Body
             mask[list(joints)] = name == "bodyPose" or data[name].any()
     root = _shaped(path, data, "bodyTranslation", (frames, 3))[None] if "bodyTranslation" in data else None
     root = np.zeros((1, frames, 3)) if root is None else root
-    betas = np.atleast_1d(data.get("shapeParameters", np.zeros(10))).astype(np.float32)[None]
+    shape = data.get("shapeParameters", np.zeros(10))
+    if shape.ndim != 1:
+        raise LabanError(f"{path}: shapeParameters has shape {shape.shape}; accepted: one row of numbers")
+    betas = shape.astype(np.float32)[None]
     rotations = to_matrices(vectors)[None]
     if up == "z":
         rotations, root = turn_world(rotations, root, rest_joints(betas, body)[:, 0], Z_UP_TO_Y_UP)
