@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from laban.errors import LabanError
 from models.text.captions import action_captions
-from models.text.encoder import TextEncoder
+from models.text.encoder import TextEncoder, load_text_encoder
 from models.text.slots import Slots, parse_slots
 
 NEAR, RELATED = 0.72, 0.52
@@ -61,9 +62,19 @@ class KnownActions:
         return Leaning(text, tuple(self.lean_on(text, k)), parse_slots(text))
 
 
-def representative_captions(actions: Iterable[str]) -> list[tuple[str, str]]:
-    """(action, sentence) for every plain sentence of each action's templates."""
-    return [(action, text) for action in actions for texts in action_captions(action).values() for text in texts]
+def lean_on(text: str, *, actions: Iterable[str], k: int = 3, encoder: str = "embedded") -> list[tuple[str, float]]:
+    """The `k` of `actions` nearest in meaning to `text`, with cosines, by a named text encoder; best first."""
+    return _known(tuple(dict.fromkeys(actions)), encoder).lean_on(text, k)
+
+
+@lru_cache(maxsize=4)
+def _known(actions: tuple[str, ...], encoder: str) -> KnownActions:
+    return known_actions(actions, load_text_encoder(encoder))
+
+
+def representative_captions(actions: Iterable[str], most: int = 4) -> list[tuple[str, str]]:
+    """(action, sentence): the first plain sentences of each action's templates, at most `most` for each variant."""
+    return [(action, text) for action in actions for texts in action_captions(action).values() for text in texts[:most]]
 
 
 def known_actions(actions: Iterable[str], encoder: TextEncoder) -> KnownActions:
