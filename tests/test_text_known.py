@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -80,3 +81,14 @@ def test_far_is_said_of_nothing_like_it() -> None:
 def test_no_actions_is_an_error() -> None:
     with pytest.raises(LabanError, match="lists none"):
         known_actions([], _bag_of_words())
+
+
+def test_vectors_are_kept_and_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+    first = known_actions(["walk", "swim"], _bag_of_words(), cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    again = known_actions(["walk", "swim"], _bag_of_words(), cache=tmp_path)
+    assert torch.equal(first.vectors, again.vectors)
+    file.write_bytes(b"broken")
+    repaired = known_actions(["walk", "swim"], _bag_of_words(), cache=tmp_path)
+    assert torch.equal(first.vectors, repaired.vectors)
+    assert file.read_bytes() != b"broken"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from laban.errors import LabanError
+from laban.files import atomic_path, cache_folder
 from models.text.captions import action_captions
 from models.text.encoder import TextEncoder, load_text_encoder
 from models.text.slots import Slots, parse_slots
@@ -69,7 +74,7 @@ def lean_on(text: str, *, actions: Iterable[str], k: int = 3, encoder: str = "em
 
 @lru_cache(maxsize=4)
 def _known(actions: tuple[str, ...], encoder: str) -> KnownActions:
-    return known_actions(actions, load_text_encoder(encoder))
+    return known_actions(actions, load_text_encoder(encoder), cache=cache_folder() / "known")
 
 
 def representative_captions(actions: Iterable[str], most: int = 4) -> list[tuple[str, str]]:
@@ -77,14 +82,37 @@ def representative_captions(actions: Iterable[str], most: int = 4) -> list[tuple
     return [(action, text) for action in actions for texts in action_captions(action).values() for text in texts[:most]]
 
 
-def known_actions(actions: Iterable[str], encoder: TextEncoder) -> KnownActions:
-    """The table for a checkpoint's list of coarse actions; LabanError when the list is empty."""
+def known_actions(actions: Iterable[str], encoder: TextEncoder, *, cache: Path | None = None) -> KnownActions:
+    """The table for a checkpoint's list of coarse actions; LabanError when the list is empty.
+
+    `cache` is a folder that keeps the vectors between runs, one file for each encoder and list.
+    """
     rows = representative_captions(dict.fromkeys(actions))
     if not rows:
         raise LabanError("known actions: the checkpoint lists none; expected at least one")
     names, texts = zip(*rows, strict=True)
-    vectors = torch.cat([encoder.encode(texts[start : start + 64]).sentence for start in range(0, len(texts), 64)])
+    digest = hashlib.sha256("\n".join((encoder.name, *texts)).encode()).hexdigest()[:24]
+    path = None if cache is None else cache / f"{digest}.npy"
+    vectors = _read(path, (len(texts), encoder.width))
+    if vectors is None:
+        vectors = torch.cat([encoder.encode(texts[start : start + 64]).sentence for start in range(0, len(texts), 64)])
+        _write(path, vectors)
     return KnownActions(encoder, names, texts, vectors)
+
+
+def _read(path: Path | None, shape: tuple[int, int]) -> Float[Tensor, "captions width"] | None:
+    try:
+        found = None if path is None else np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return torch.from_numpy(found) if found is not None and found.shape == shape else None
+
+
+def _write(path: Path | None, vectors: Float[Tensor, "captions width"]) -> None:
+    """Keep the vectors; a cache that cannot be written is no error."""
+    if path is not None:
+        with suppress(LabanError), atomic_path(path) as temporary:
+            np.save(temporary, vectors.numpy())
 
 
 def _shown(value: tuple[str, ...] | int) -> str:
