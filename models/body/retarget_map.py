@@ -20,8 +20,7 @@ from models.body.skeleton import JOINT, NUM_BODY
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SIDES = {"l": "left", "left": "left", "lft": "left", "r": "right", "right": "right", "rgt": "right"}
-_NOISE = {"def", "org", "cc", "base", "j", "bip", "mixamorig", "character", "bend", "joint", "jnt", "bone", "sk", "skel",
-          "b", "c", "m", "avg", "f", "human", "rig"}  # fmt: skip
+_NOISE = frozenset(["def", "org", "cc", "base", "j", "bip", "mixamorig", "character", "bend", "joint", "jnt", "bone", "sk", "skel", "b", "c", "m", "f", "avg", "human", "rig"])
 _ROLES: dict[str, tuple[str, ...]] = {
     "hip": ("upleg", "upperleg", "thigh", "femur", "hip", "upperlegs", "legupper"),
     "knee": ("leg", "lowerleg", "lowleg", "shin", "calf", "tibia", "knee", "leglower"),
@@ -128,7 +127,7 @@ class _Tree:
         return kept
 
     def head(self) -> int | None:
-        """The joint named head that is nearest to the root, with an unnamed-side end joint where the neck is missing."""
+        """The first joint in the middle that is named head."""
         heads = [joint for joint, words in enumerate(self.words) if words == "head" and self.sides[joint] is None]
         return heads[0] if heads else None
 

@@ -17,7 +17,9 @@ from laban.errors import LabanError
 from laban.files import atomic_path
 from laban.progress import progress
 from models.body.model import BodyModel, load_body
+from models.data.annotations import is_annotation_folder, read_annotations
 from models.data.dataset import ClipRecord, record_from_json, record_to_json, write_index
+from models.data.files import amass_files, amass_jobs, bvh_jobs
 from models.data.jobs import BuiltClip, Job, Outcome, Skipped
 from models.data.mocap import mocap_jobs
 
@@ -42,14 +44,15 @@ def build_dataset(
 ) -> BuildReport:
     """Build (or go on building) the dataset of all `sources` in folder `output`.
 
-    A source is a folder in the layout of `models.data.mocap`, of AMASS files, or of BVH files. Each job's clips are
-    kept under `output/pieces` until all are done; then they are put end to end and the pieces are removed.
+    A source is a folder in the layout of `models.data.mocap`, of AMASS files, of BVH files, or of annotations for AMASS
+    (`models.data.annotations`). Each job's clips are kept under `output/pieces` until all are done; then they are put
+    end to end and the pieces are removed.
     """
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise LabanError(f"{output}: is a file; name a folder for the dataset")
     body = body or load_body()
-    jobs = [job for source in sources for job in source_jobs(Path(source), body)]
+    jobs = source_jobs([Path(source) for source in sources], body)
     if not jobs:
         raise LabanError(f"{', '.join(map(str, sources))}: holds no motion; accepted: see `laban data build --help`")
     pieces = _pieces_folder(output, sources, body)
@@ -63,14 +66,36 @@ def build_dataset(
     return report
 
 
-def source_jobs(source: Path, body: BodyModel) -> list[Job]:
-    """Jobs of one source, whose kind is recognised by what the folder holds."""
-    if not source.is_dir():
-        found = "a file" if source.exists() else "nothing"
-        raise LabanError(f"{source}: found {found}; accepted: a folder of motion")
+def source_jobs(sources: Sequence[Path], body: BodyModel) -> list[Job]:
+    """Jobs of all sources; what each folder is, is recognised by what it holds. Annotations serve the AMASS folders."""
+    for source in sources:
+        if not source.is_dir():
+            found = "a file" if source.exists() else "nothing"
+            raise LabanError(f"{source}: found {found}; accepted: a folder of motion or of annotations")
+    kinds = {source: _kind(source) for source in sources}
+    notes = read_annotations([source for source, kind in kinds.items() if kind == "annotations"])
+    jobs: list[Job] = []
+    for source, kind in kinds.items():
+        if kind == "mocap":
+            jobs += mocap_jobs(source, body)
+        elif kind == "amass":
+            jobs += amass_jobs(source, notes, body)
+        elif kind == "bvh":
+            jobs += bvh_jobs(source, body)
+    return jobs
+
+
+def _kind(source: Path) -> str:
     if (source / "index.json").is_file():
-        return mocap_jobs(source, body)
-    raise LabanError(f"{source}: found no motion; accepted: a folder with index.json and clips/")
+        return "mocap"
+    if is_annotation_folder(source):
+        return "annotations"
+    if amass_files(source):
+        return "amass"
+    if any(path.suffix.lower() == ".bvh" for path in source.rglob("*")):
+        return "bvh"
+    accepted = "index.json with clips/, AMASS .npz, .bvh, or annotations (index.csv with texts/, .json)"
+    raise LabanError(f"{source}: found no motion; accepted: {accepted}")
 
 
 def _pieces_folder(output: Path, sources: Sequence[str | Path], body: BodyModel) -> Path:
@@ -86,17 +111,20 @@ def _pieces_folder(output: Path, sources: Sequence[str | Path], body: BodyModel)
     return pieces
 
 
-def _stamp(source: Path) -> list[float]:
-    index = source / "index.json"
-    stat = (index if index.exists() else source).stat()
-    return [stat.st_mtime, stat.st_size]
+def _stamp(source: Path) -> str:
+    """Changes when a file of the source is added, removed, or written again."""
+    mark = hashlib.sha256()
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        stat = path.stat()
+        mark.update(f"{path.relative_to(source)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return mark.hexdigest()[:16]
 
 
 def _body_print(body: BodyModel) -> str:
     return hashlib.sha256(body.joint_template.numpy().round(4).tobytes()).hexdigest()[:16]
 
 
-def _write_piece(pieces: Path, job: Job, outcomes: list[Outcome]) -> None:
+def _write_piece(pieces: Path, job: Job, outcomes: Sequence[Outcome]) -> None:
     clips = [outcome for outcome in outcomes if isinstance(outcome, BuiltClip)]
     rotations = np.concatenate([np.zeros((0, 22, 4), np.float32), *(clip.rotations for clip in clips)])
     root = np.concatenate([np.zeros((0, 3), np.float32), *(clip.root for clip in clips)])
@@ -122,6 +150,8 @@ def _merge(
             row += record.frames
             records.append(record)
     (output / "dataset.json").unlink(missing_ok=True)  # from here until the end the folder is not a whole dataset
+    for features in output.glob("*.npz"):  # made by trainings from the arrays that go
+        features.unlink()
     for name, width in (("rotations", (22, 4)), ("root", (3,))):
         with atomic_path(output / f"{name}.npy") as path:
             merged = np.lib.format.open_memmap(path, "w+", np.float32, (row, *width))

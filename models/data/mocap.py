@@ -82,8 +82,12 @@ class MocapFolder:
 
 
 def mocap_record(plain: dict[str, Any]) -> ClipRecord:
-    """Dataset record of an index entry; its place in the arrays is set by the build."""
-    return record_from_json({**plain, "start": 0, "frames": 0, "seconds": 0.0})
+    """Dataset record of an index entry; its place in the arrays is set by the build.
+
+    Captions marked `humanml3d` are left out: they belong to that benchmark's test part, and no model may learn them.
+    """
+    captions = [caption for caption in plain.get("captions", ()) if "humanml3d" not in caption]
+    return record_from_json({**plain, "captions": captions, "start": 0, "frames": 0, "seconds": 0.0})
 
 
 def mocap_jobs(folder: str | Path, body: BodyModel | None = None) -> list[Job]:

@@ -1,0 +1,95 @@
+"""`laban data`: build and inspect training sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from laban.cli.options import Body, Json, emit
+
+if TYPE_CHECKING:
+    from models.data.build import BuildReport
+    from models.data.dataset import MotionDataset
+
+app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+_SHOWN = 12
+
+
+@app.command()
+def build(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders of motion (index.json with clips/; AMASS .npz; .bvh) and of annotations for AMASS "
+            "(HumanML3D's index.csv with texts/, BABEL or KIT .json)."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the dataset.")],
+    body: Body = None,
+    json: Json = False,
+) -> None:
+    """Turn folders of motion into one dataset; an interrupted build goes on where it stopped."""
+    from models.body.model import load_body
+    from models.data.build import build_dataset
+
+    report = build_dataset(sources, output, body=load_body(body), quiet=json)
+    plain: dict[str, Any] = {
+        "output": str(output), "clips": report.clips, "seconds": round(report.seconds, 3),
+        "skipped": [vars(entry) for entry in report.skipped], "quality": report.quality,
+    }  # fmt: skip
+    emit(plain, json, _report_lines(report, output))
+
+
+def _report_lines(report: BuildReport, output: Path) -> list[str]:
+    from collections import Counter
+
+    lines = [f"{report.clips} clips, {report.seconds / 3600:.2f} hours, in {output}"]
+    if any(report.quality.values()):
+        lines.append(f"{'source':24s}{'bone angle':>12s}{'toe height':>12s}{'extra slide':>13s}{'turn pace':>11s}")
+    for source, figures in report.quality.items():
+        if figures:
+            toe, slide = figures["toe"] * 100, figures["slide"] * 100
+            lines.append(f"{source:24s}{figures['bone']:10.1f} °{toe:9.2f} cm{slide:8.2f} cm/s{figures['pace']:10.2f}x")
+    reasons = Counter((entry.source, entry.reason) for entry in report.skipped)
+    lines += [f"skipped {count:5d}  {source}: {reason}" for (source, reason), count in reasons.most_common(_SHOWN)]
+    if len(reasons) > _SHOWN:
+        lines.append(f"skipped for {len(reasons) - _SHOWN} further reasons: see {output / 'report.json'}")
+    return lines
+
+
+@app.command()
+def info(
+    folder: Annotated[Path, typer.Argument(help="Folder that `laban data build` made.")], json: Json = False
+) -> None:
+    """What a dataset holds: clips, hours, actions, sources, splits, flags."""
+    from models.data.dataset import MotionDataset
+
+    facts = _facts(MotionDataset.open(folder))
+    lines = [f"{facts['clips']} clips, {facts['seconds'] / 3600:.2f} hours, {len(facts['actions'])} actions"]
+    for title in ("splits", "sources", "licences", "flags", "actions"):
+        some = list(facts[title].items())
+        shown = ", ".join(f"{name or '(none)'} {count}" for name, count in some[:_SHOWN])
+        more = f", … {len(some) - _SHOWN} more" if len(some) > _SHOWN else ""
+        lines.append(f"{title:9s} {shown}{more}")
+    emit(facts, json, lines)
+
+
+def _facts(dataset: MotionDataset) -> dict[str, Any]:
+    from collections import Counter
+
+    records = dataset.records
+    counts = {
+        "splits": Counter(record.split for record in records),
+        "sources": Counter(record.source for record in records),
+        "licences": Counter(record.license.partition(" (")[0] for record in records),
+        "flags": Counter(flag for record in records for flag in record.flags),
+        "actions": Counter(record.action for record in records),
+    }
+    captions = sum(len(caption.texts) for record in records for caption in record.captions)
+    return {
+        "clips": len(records), "seconds": round(sum(record.seconds for record in records), 3), "captions": captions,
+        "segments": sum(len(record.segments) for record in records), "pairs": len(dataset.pairs()),
+        **{title: dict(count.most_common()) for title, count in counts.items()},
+    }  # fmt: skip
