@@ -1,1 +1,1 @@
-"""A score in, human motion out: generation, post-processing and evaluation."""
+"""Score to motion: generators and their control."""

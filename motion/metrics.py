@@ -7,7 +7,7 @@ repeated random pools that papers print, which is much narrower because it ignor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -260,7 +260,7 @@ class Ratio:
 
 
 def kinematic_ratios(
-    generated: Sequence[dict[str, float]], actions: Sequence[str], captured: dict[str, Sequence[dict[str, float]]]
+    generated: Sequence[dict[str, float]], actions: Sequence[str], captured: Mapping[str, Sequence[dict[str, float]]]
 ) -> dict[str, dict[str, Ratio]]:
     """{action: {measure: Ratio}} of mean values, and under "all" the mean over the clips of every action.
 

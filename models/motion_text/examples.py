@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +14,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from laban.files import atomic_path
 from laban.progress import progress
+from models.body.model import OPEN_BODY, load_body
 from models.data.dataset import ClipRecord, MotionDataset
 from models.data.sampling import Sampling, sampling_weights
-from models.motion_text.features import features_of
+from models.motion_text.features import joints_of
+from models.representation import joints as joint_features
 from models.representation.joints import FPS
 from models.text.captions import action_captions, captions_for, clean
 
@@ -85,16 +90,35 @@ def _wordings(record: ClipRecord, count: int) -> tuple[str, ...]:
     return tuple(captions_for(replace(record, id=meaning, captions=()), count=count))
 
 
-def read_examples(dataset: MotionDataset, *, quiet: bool = False) -> tuple[list[Example], list[str]]:
-    """Every labelled stretch of a dataset with its features, and the sorted list of its coarse actions."""
+def read_examples(
+    dataset: MotionDataset, *, splits: Sequence[str] | None = None, quiet: bool = False
+) -> tuple[list[Example], list[str]]:
+    """Every labelled stretch of a dataset (or of some splits) with its features, and the dataset's coarse actions."""
     actions = sorted({record.action for record in dataset.records})
+    joints = read_joints(dataset, quiet=quiet)
     examples = []
-    with progress("joint features", len(dataset.records), quiet=quiet) as advance:
-        for record in dataset.records:
-            features = torch.from_numpy(features_of(dataset.motion(record))[0])
+    for record, clip in zip(dataset.records, joints, strict=True):
+        if splits is None or record.split in splits:
+            features = torch.from_numpy(joint_features.encode(clip.astype(np.float64)))
             examples += [cut(record, stretch, features) for stretch in stretches(record, actions)]
-            advance(1)
     return examples, actions
+
+
+def read_joints(dataset: MotionDataset, *, quiet: bool = False) -> list[Float[np.ndarray, "_ 22 3"]]:
+    """World joints at 20 fps of every record, on the open body; kept beside the dataset once computed."""
+    rest = load_body(OPEN_BODY).joint_template[:22].numpy()
+    key = json.dumps([rest.round(5).tolist(), [(r.id, r.start, r.frames) for r in dataset.records]])
+    path = dataset.folder / f"joints20-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+    if not path.exists():
+        with progress("joints", len(dataset.records), quiet=quiet) as advance:
+            clips = []
+            for record in dataset.records:
+                clips.append(joints_of(dataset.motion(record), body=load_body(OPEN_BODY))[0])
+                advance(1)
+        with atomic_path(path) as temporary:
+            np.savez(temporary, joints=np.concatenate(clips), ends=np.cumsum([len(clip) for clip in clips]))
+    with np.load(path, allow_pickle=False) as stored:
+        return np.split(stored["joints"], stored["ends"][:-1])
 
 
 def cut(record: ClipRecord, stretch: Stretch, features: Float[Tensor, "frames 133"]) -> Example:

@@ -1,0 +1,217 @@
+"""`laban eval`: figures beside trivial baselines, with protocol, n, seeds and intervals."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from laban.cli.options import Json, emit
+from laban.errors import LabanError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from models.motion import Motion
+    from motion.evaluation import Paraphrased, Report, Row
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+Data = Annotated[Path, typer.Option("--data", help="Folder made by `laban data build`.")]
+Steps = Annotated[int, typer.Option("--steps", help="Denoising steps.", min=1)]
+Guidance = Annotated[float, typer.Option("--guidance", help="How strictly the text is followed; 1 = not guided.")]
+Method = Annotated[str, typer.Option("--method", help="Sampler: ddim, ddpm or dpm++.")]
+SETS = ("test", "test+kinect", "balanced")
+FIGURES = ("R@1 micro", "R@2 micro", "R@3 micro", "R@1 macro", "R@3 macro", "accuracy micro", "accuracy macro",
+           "matching", "diversity", "KID x1000", "nearest (judge)", "nearest pose cm", "multimodality")  # fmt: skip
+
+
+@app.callback()
+def _eval() -> None:
+    """Measure models by the published protocols, beside trivial baselines."""
+
+
+@app.command()
+def generation(
+    data: Data,
+    checkpoint: Annotated[list[str] | None, typer.Option("--checkpoint", help="Repeatable.")] = None,
+    items: Annotated[list[str] | None, typer.Option("--set", help=f"Repeatable: {', '.join(SETS)}.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Generated rows, one a seed.", min=1)] = 1,
+    samples: Annotated[int, typer.Option("--samples", help="For multimodality: samples of each text.", min=0)] = 0,
+    steps: Steps = 20,
+    guidance: Guidance = 2.5,
+    method: Method = "ddim",
+    by_action: Annotated[bool, typer.Option("--by-action", help="Kinematics of every action.")] = False,
+    json: Json = False,
+) -> None:
+    """Text-to-motion by the judge: real, generated, retrieval, action oracle and random rows."""
+    from motion.evaluation import evaluate_generation
+    from motion.judge.judge import load_judge
+
+    chosen = items or list(SETS)
+    if unknown := [name for name in chosen if name not in SETS]:
+        raise LabanError(f"--set {unknown[0]}; accepted: {', '.join(SETS)}")
+    report = evaluate_generation(
+        data, load_judge(), sampler(steps, guidance, method), checkpoints=checkpoint or ["research"], sets=chosen,
+        seeds=range(seeds), samples=samples,
+    )  # fmt: skip
+    if json:
+        emit({**report.to_json(), "steps": steps, "guidance": guidance, "method": method}, True, [])
+    else:
+        print_report(report, by_action=by_action)
+
+
+@app.command()
+def paraphrases(
+    file: Annotated[Path, typer.Argument(help='JSON with "paraphrases": a list of {"text", "action"}.')],
+    data: Data,
+    checkpoint: Annotated[str, typer.Option("--checkpoint")] = "research",
+    seeds: Annotated[int, typer.Option("--seeds", help="Samples of each sentence.", min=1)] = 4,
+    seconds: Annotated[float, typer.Option("--seconds", help="Length of each sample.")] = 4.0,
+    steps: Steps = 20,
+    guidance: Guidance = 2.5,
+    method: Method = "ddim",
+    json: Json = False,
+) -> None:
+    """How many sentences in new words give the wanted action, by the judge's classifier."""
+    from models.data.dataset import MotionDataset
+    from models.motion_text.examples import read_examples
+    from motion.evaluation import evaluate_paraphrases
+    from motion.judge.judge import load_judge
+
+    judge, pairs = load_judge(), read_pairs(file)
+    if unknown := [action for _, action in pairs if action not in judge.actions]:
+        raise LabanError(f"{file}: action {unknown[0]!r} is unknown; accepted: {', '.join(judge.actions)}")
+    examples, _ = read_examples(MotionDataset.open(data), quiet=json)
+    found = evaluate_paraphrases(pairs, judge, sampler(steps, guidance, method), examples,
+                                 checkpoint=checkpoint, seeds=seeds, seconds=seconds)  # fmt: skip
+    if json:
+        emit(found.to_json(), True, [])
+    else:
+        print_paraphrases(found)
+
+
+def sampler(steps: int, guidance: float, method: str) -> Any:
+    """`motion.generate.generate` with the given settings, as the protocol calls it."""
+    from typing import cast, get_args
+
+    from models.diffusion.sampler import Method as SamplerMethod
+    from motion.generate import GenerateConfig, generate
+
+    if method not in get_args(SamplerMethod):
+        raise LabanError(f"--method {method}; accepted: {', '.join(get_args(SamplerMethod))}")
+
+    def run(texts: list[str], seconds: list[float], checkpoint: str, seed: int) -> list[Motion]:
+        config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, method=cast(SamplerMethod, method))
+        return generate(texts, seconds, checkpoint=checkpoint, config=config)
+
+    return run
+
+
+def read_pairs(file: Path) -> list[tuple[str, str]]:
+    """(text, action) of a paraphrase file; LabanError names what is wrong with it."""
+    try:
+        content = json_format.loads(file.read_text(encoding="utf-8"))
+        return [(str(pair["text"]), str(pair["action"])) for pair in content["paraphrases"]]
+    except OSError as error:
+        raise LabanError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabanError(f'{file}: {error!r}; accepted: {{"paraphrases": [{{"text", "action"}}]}}') from None
+
+
+# ------------------------------------------------------------------------------------------------------------ tables
+
+
+def print_report(report: Report, *, by_action: bool = False) -> None:
+    """Tables of figures and of kinematics, one of each for every item set."""
+    from rich.console import Console
+
+    console = Console(width=None if Console().is_terminal else 220)
+    console.print(f"protocol {report.protocol}; judge {report.judge[:12]}; seeds {', '.join(map(str, report.seeds))}; "
+                  f"{report.training_clips} training clips; R-precision in pools of 32, [95 % bootstrap over clips], "
+                  "± over draws; real clips of the set are the KID reference")  # fmt: skip
+    for name, about in report.sets.items():
+        rows = [row for row in report.rows if row.set == name]
+        console.print(_figures_table(f"{name}: {about}", rows))
+        console.print(_kinematics_table(f"{name}: kinematics, mean (ratio to captured clips of the same action)", rows))
+        if by_action:
+            for row in rows:
+                if row.name.startswith("generated"):
+                    console.print(_actions_table(row))
+
+
+def _figures_table(title: str, rows: list[Row]) -> Table:
+    from rich.table import Table
+
+    names = [figure for figure in FIGURES if any(figure in row.figures for row in rows)]
+    table = Table(title=title, title_justify="left")
+    table.add_column("row")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(row.name, *(_shown(row.figures.get(name), row.figures.get("KID sd"), name) for name in names))
+    return table
+
+
+def _shown(value: Any, spread: Any, name: str) -> str:
+    if value is None:
+        return ""
+    if name == "KID x1000":
+        return f"{value:.1f} ±{spread:.1f}"
+    if isinstance(value, float):
+        return f"{value:.3f}" if value < 1 else f"{value:.1f}"
+    tail = f"\n±{value.spread:.3f}" if value.spread else ""
+    return f"{value.value:.3f}\n[{value.low:.3f}, {value.high:.3f}]{tail}"
+
+
+def _kinematics_table(title: str, rows: list[Row]) -> Table:
+    from rich.table import Table
+
+    from motion.metrics import KINEMATICS
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("row")
+    table.add_column("n", justify="right")
+    for name, unit in KINEMATICS.items():
+        table.add_column(f"{name} {unit}", justify="right")
+    for row in rows:
+        if overall := row.kinematics.get("all"):
+            table.add_row(row.name, str(next(iter(overall.values())).clips), *(_ratio(overall[k]) for k in KINEMATICS))
+    return table
+
+
+def _ratio(value: Any) -> str:
+    return f"{value.generated:.3g} ({'-' if value.ratio is None else f'{value.ratio:.2f}'})"
+
+
+def _actions_table(row: Row) -> Table:
+    from rich.table import Table
+
+    from motion.metrics import KINEMATICS
+
+    table = Table(title=f"{row.set}, {row.name}: by action", title_justify="left")
+    for name in ("action", "clips", "captured", *KINEMATICS):
+        table.add_column(name, justify="left" if name == "action" else "right")
+    for action, values in row.kinematics.items():
+        first = next(iter(values.values()))
+        table.add_row(action, str(first.clips), str(first.captured), *(_ratio(values[name]) for name in KINEMATICS))
+    return table
+
+
+def print_paraphrases(found: Paraphrased) -> None:
+    """One line for each sentence, then the share that is right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if Console().is_terminal else 140)
+    table = Table(title=f"paraphrases, checkpoint {found.checkpoint}, {found.seeds} seeds of {found.seconds:g} s, "
+                        f"judge {found.judge[:12]}", title_justify="left")  # fmt: skip
+    for name in ("sentence", "action", "right", "mostly taken for"):
+        table.add_column(name)
+    for text, action, right, mostly in found.by_text:
+        table.add_row(text, action, f"{right}/{found.seeds}", "" if mostly == action else mostly)
+    console.print(table)
+    console.print(f"right: {found.right} of {found.right.n}; reference, real clips of the same actions "
+                  f"(training takes included, macro): {found.real}")  # fmt: skip
