@@ -17,7 +17,7 @@ from laban.files import atomic_path
 VIDEO_SUFFIXES = (".mp4", ".gif")
 QUALITY = 20
 """x264's constant rate factor: 0 is lossless, 51 worst."""
-GIF_COLORS = 128
+GIF_COLORS = 255
 
 AddFrame = Callable[[UInt8[ndarray, "height width 3"]], None]
 
@@ -100,15 +100,13 @@ def _even(picture: UInt8[ndarray, "height width 3"]) -> UInt8[ndarray, "grown_he
 
 @contextmanager
 def _open_gif(path: Path, fps: float) -> Iterator[AddFrame]:
-    """Frames share the first one's palette, so that still parts do not flicker; all are kept, a byte a pixel."""
+    """Each frame has its own palette; all are kept until the end, at a byte a pixel."""
     from PIL import Image
 
     frames: list[Image.Image] = []
 
     def add(picture: UInt8[ndarray, "height width 3"]) -> None:
-        image = Image.fromarray(picture)
-        palette = frames[0] if frames else image.quantize(GIF_COLORS)
-        frames.append(image.quantize(palette=palette, dither=Image.Dither.NONE))
+        frames.append(Image.fromarray(picture).quantize(GIF_COLORS, dither=Image.Dither.NONE))
 
     yield add
     if frames:
