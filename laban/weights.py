@@ -1,4 +1,4 @@
-"""Checkpoint folders: `model.safetensors` (bf16) + `config.json` + `README.md` (the model card). Nothing is ever unpickled."""
+"""Checkpoint folders: `model.safetensors` (bf16), `config.json`, `README.md` (the model card); nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ EMBEDDED = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
 def save_weights(folder: str | Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: str) -> str:
-    """Write a checkpoint folder, floats as bf16 (names ending in `.f32` keep fp32); return the SHA-256 of the weights."""
+    """Write a checkpoint folder, matrices as bf16 and vectors as they are; return the SHA-256 of the weights."""
     import torch
     from safetensors.torch import save_file
 
     packed = {
-        name: (value.to(torch.bfloat16) if value.is_floating_point() and not name.endswith(".f32") else value)
+        name: (value.to(torch.bfloat16) if value.is_floating_point() and value.ndim > 1 else value)
         .detach().cpu().contiguous()
         for name, value in tensors.items()
     }  # fmt: skip
@@ -50,7 +50,9 @@ def find_weights(name: str | Path) -> Path:
     known = sorted(path.parent.name for path in EMBEDDED.glob("*/config.json"))
     near = difflib.get_close_matches(str(name), known, 1)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise LabanError(f"checkpoint {name}: no folder with config.json and model.safetensors; {hint}embedded: {', '.join(known)}")
+    raise LabanError(
+        f"checkpoint {name}: no folder with config.json and model.safetensors; {hint}embedded: {', '.join(known)}"
+    )
 
 
 def load_weights(name: str | Path, *, verify: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -93,6 +95,8 @@ def load_module(module: Any, tensors: Mapping[str, Tensor], name: str | Path) ->
     shapes = sorted(key for key in set(wanted) & set(tensors) if wanted[key].shape != tensors[key].shape)
     for kind, keys in (("missing", missing), ("unknown", unknown), ("of another shape", shapes)):
         if keys:
-            raise LabanError(f"checkpoint {name}: {len(keys)} tensors {kind}, first {keys[0]}; written by another version?")
+            raise LabanError(
+                f"checkpoint {name}: {len(keys)} tensors {kind}, first {keys[0]}; written by another version?"
+            )
     module.load_state_dict(dict(tensors))
     return module.eval()

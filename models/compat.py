@@ -70,6 +70,4 @@ def import_pyrender() -> ModuleType:
     try:
         return importlib.import_module("pyrender")
     except ImportError as error:
-        # OSMesa wants a newer PyOpenGL than pyrender's own pin: its loader fails on a missing name.
-        fix = "pip install 'laban[render]'" if error.name == "pyrender" else "pip install 'PyOpenGL>=3.1.10'"
-        raise LabanError(f"pyrender: cannot be imported ({error}); try {fix}, or the numba renderer") from error
+        raise LabanError(f"pyrender: cannot be imported ({error}); try pip install 'laban[render]'") from error

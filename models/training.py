@@ -1,4 +1,4 @@
-"""One thin LightningModule trains every network; batches and noise are functions of (seed, step), so resuming is exact."""
+"""One thin LightningModule trains every network; batches and noise are functions of (seed, step): resuming is exact."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -101,10 +101,13 @@ class Trainee(pl.LightningModule):
         """Update the moving average, faster in the first steps (so that it forgets the random start)."""
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for mean, value in zip(self.ema.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
             for mean, value in zip(self.ema.buffers(), self.network.buffers(), strict=True):
                 mean.copy_(value)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Lightning's own transfer refuses frozen dataclasses."""
+        return _to_device(batch, device)
 
     def configure_optimizers(self) -> Any:
         """AdamW alone, or Muon (Jordan et al. 2024) for the hidden matrices and AdamW for the rest."""
@@ -113,10 +116,15 @@ class Trainee(pl.LightningModule):
         chosen = {id(p) for p in hidden} if config.muon_lr else set()
         rest = [p for p in self.network.parameters() if id(p) not in chosen]
         decay = config.weight_decay
-        adam = torch.optim.AdamW([{"params": rest, "peak": config.lr}], config.lr, betas=(0.9, 0.98), weight_decay=decay)
+        adam = torch.optim.AdamW(
+            [{"params": rest, "peak": config.lr}], config.lr, betas=(0.9, 0.98), weight_decay=decay, fused=True
+        )
         if not config.muon_lr:
             return adam
-        return [torch.optim.Muon([{"params": hidden, "peak": config.muon_lr}], config.muon_lr, weight_decay=decay), adam]
+        return [
+            torch.optim.Muon([{"params": hidden, "peak": config.muon_lr}], config.muon_lr, weight_decay=decay),
+            adam,
+        ]
 
     def _rate(self, step: int) -> float:
         config = self.config
@@ -124,6 +132,18 @@ class Trainee(pl.LightningModule):
             return (step + 1) / config.warmup
         done = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
         return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _to_device(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, tuple | list):
+        return type(value)(_to_device(item, device) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _to_device(item, device) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _to_device(getattr(value, f.name), device) for f in fields(value)})
+    return value
 
 
 class _LossLog(pl.Callback):
@@ -144,8 +164,8 @@ class _LossLog(pl.Callback):
 
 
 def fit(
-    network: nn.Module, loss: Loss, batches: Batches, config: TrainConfig, folder: str | Path, *, stop: int | None = None,
-    minutes: float | None = None, progress: bool = True,
+    network: nn.Module, loss: Loss, batches: Batches, config: TrainConfig, folder: str | Path, *,
+    stop: int | None = None, minutes: float | None = None, progress: bool = True,
 ) -> nn.Module:  # fmt: skip
     """Train, or go on where `folder/last.ckpt` stopped, until `config.steps`; returns the EMA network.
 
@@ -156,19 +176,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     last = _check_run(folder, config)
     module = Trainee(network, loss, config)
-    saver = pl.callbacks.ModelCheckpoint(folder, filename="last", save_top_k=1, enable_version_counter=False,
-                            train_time_interval=timedelta(minutes=config.save_minutes))  # fmt: skip
-    done = 0
-    if last.exists():
-        done = _steps_done(last)
-    per_step = 2 if config.muon_lr else 1
+    done = _steps_done(last) if last.exists() else 0
     end = min(config.steps, stop or config.steps)
-    trainer = pl.Trainer(
-        max_steps=end * per_step, max_time=timedelta(minutes=minutes) if minutes else None, precision=config.precision,
-        accelerator=config.accelerator, devices=1, logger=False, enable_progress_bar=progress, enable_model_summary=False,
-        gradient_clip_val=None if config.muon_lr else config.clip, default_root_dir=folder,
-        callbacks=[saver, _LossLog(folder / "loss.jsonl", config.log_every)], use_distributed_sampler=False,
-    )  # fmt: skip
+    trainer = _trainer(config, folder, end, minutes=minutes, progress=progress)
     loader = DataLoader(_Stream(batches, done, end), batch_size=None)
     if done < end:
         trainer.fit(module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
@@ -176,6 +186,20 @@ def fit(
     else:
         module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
     return module.ema.eval()
+
+
+def _trainer(config: TrainConfig, folder: Path, end: int, *, minutes: float | None, progress: bool) -> Any:
+    saver = pl.callbacks.ModelCheckpoint(
+        folder, filename="last", save_top_k=1, enable_version_counter=False, save_on_exception=True,
+        train_time_interval=timedelta(minutes=config.save_minutes),
+    )  # fmt: skip
+    return pl.Trainer(
+        max_steps=end * (2 if config.muon_lr else 1), max_time=timedelta(minutes=minutes) if minutes else None,
+        precision=config.precision, accelerator=config.accelerator, devices=1, default_root_dir=folder, logger=False,
+        callbacks=[saver, _LossLog(folder / "loss.jsonl", config.log_every)], enable_progress_bar=progress,
+        enable_model_summary=False, gradient_clip_val=None if config.muon_lr else config.clip,
+        use_distributed_sampler=False,
+    )  # fmt: skip
 
 
 def _steps_done(checkpoint: Path) -> int:
@@ -187,6 +211,8 @@ def _check_run(folder: Path, config: TrainConfig) -> Path:
     path, wanted = folder / "train.json", json.loads(json.dumps(asdict(config)))
     if path.exists() and (folder / "last.ckpt").exists() and (found := json.loads(path.read_text())) != wanted:
         changed = sorted(key for key in wanted if found.get(key) != wanted[key])
-        raise LabanError(f"{folder}: holds a run with another configuration ({', '.join(changed)}); name another folder")
+        raise LabanError(
+            f"{folder}: holds a run with another configuration ({', '.join(changed)}); name another folder"
+        )
     path.write_text(json.dumps(wanted, indent=1) + "\n")
     return folder / "last.ckpt"

@@ -106,7 +106,9 @@ def make_network(**extra) -> tuple[Denoiser, Condition]:
 def test_padding_frames_and_padding_words_change_nothing() -> None:
     network, condition = make_network()
     x, t = torch.randn(2, 16, 12), torch.tensor([5, 9])
-    short = network(x[1:, :8], t[1:], Condition(condition.tokens[1:, :3], condition.mask[1:, :3], condition.sentence[1:]))
+    short = network(
+        x[1:, :8], t[1:], Condition(condition.tokens[1:, :3], condition.mask[1:, :3], condition.sentence[1:])
+    )
     mask = torch.arange(16)[None] < torch.tensor([[16], [8]])
     noisy = torch.where(mask[..., None], x, 1e3)
     torch.testing.assert_close(network(noisy, t, condition, mask)[1:, :8], short, atol=1e-4, rtol=1e-4)

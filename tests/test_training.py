@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -15,6 +15,14 @@ from models.diffusion.schedule import add_noise, cosine_schedule
 from models.training import TrainConfig, fit
 
 SMALL = TrainConfig(steps=40, lr=1e-2, warmup=5, precision="32-true", accelerator="cpu", log_every=10)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A batch as the real systems make it: a frozen dataclass that holds another."""
+
+    label: torch.Tensor
+    condition: Condition
 
 
 def make_network() -> nn.Module:
@@ -46,6 +54,20 @@ def test_resuming_is_exact(tmp_path, muon) -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
 
 
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path) -> None:
+    whole = fit(make_network(), loss, batches, SMALL, tmp_path / "whole", progress=False)
+
+    def interrupted(step: int):
+        if step == 13:
+            raise KeyboardInterrupt
+        return batches(step)
+
+    with pytest.raises(SystemExit):
+        fit(make_network(), loss, interrupted, SMALL, tmp_path / "parts", progress=False)
+    parts = fit(make_network(), loss, batches, SMALL, tmp_path / "parts", progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
+
+
 def test_another_configuration_in_the_same_folder_is_refused(tmp_path) -> None:
     fit(make_network(), loss, batches, replace(SMALL, steps=4), tmp_path, progress=False)
     with pytest.raises(LabanError, match="lr"):
@@ -62,13 +84,17 @@ def test_a_denoiser_learns_which_text_means_which_motion(tmp_path) -> None:
         return Condition(texts[label], torch.ones(len(label), 1, dtype=torch.bool), texts[label, 0])
 
     def make_batch(step):
-        return torch.randint(0, 2, (16,), generator=torch.Generator().manual_seed(step))
+        label = torch.randint(0, 2, (16,), generator=torch.Generator().manual_seed(step))
+        return Example(label, condition(label))
 
-    def train_loss(network, label, generator):
+    def train_loss(network, batch, generator):
+        label = batch.label
         t = torch.randint(0, 100, (16,), generator=generator)
         noise = torch.randn(16, 16, 1, generator=generator)
-        dropped = condition(label).without_text(torch.rand(16, generator=generator) < 0.1)
-        return {"loss": (network(add_noise(schedule, ramps[label], t, noise), t, dropped) - ramps[label]).square().mean()}
+        dropped = batch.condition.without_text(torch.rand(16, generator=generator) < 0.1)
+        return {
+            "loss": (network(add_noise(schedule, ramps[label], t, noise), t, dropped) - ramps[label]).square().mean()
+        }
 
     torch.manual_seed(0)
     network = Denoiser(DenoiserConfig(1, width=32, layers=2, heads=2, hidden=64, text=8))
@@ -76,5 +102,7 @@ def test_a_denoiser_learns_which_text_means_which_motion(tmp_path) -> None:
     trained = fit(network, train_loss, make_batch, config, tmp_path, progress=False)
     label = torch.tensor([0, 1])
     with torch.no_grad():
-        out = sample(lambda x, t: trained(x, t, condition(label)), torch.randn(2, 16, 1), schedule, SamplerConfig(steps=10))
+        out = sample(
+            lambda x, t: trained(x, t, condition(label)), torch.randn(2, 16, 1), schedule, SamplerConfig(steps=10)
+        )
     assert (out - ramps).abs().mean() < 0.15

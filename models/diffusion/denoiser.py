@@ -124,7 +124,8 @@ class Denoiser(nn.Module):
             hidden = hidden + self.hint(_patchify(torch.cat([value * known, known.to(value)], -1), patch))
         token_mask = _patchify(mask[..., None].float(), patch).amax(-1) > 0
         context, seen = self._context(condition)
-        signal = self.time(sinusoid(t.float(), self.config.width)) + self.sentence(condition.sentence)
+        sentence = condition.sentence * self.config.text**0.5  # unit vectors to unit variance
+        signal = self.time(sinusoid(t.float(), self.config.width)) + self.sentence(sentence)
         signal = self.signal(signal).unflatten(-1, (6, -1))
         for layer in self.layers:
             hidden = layer(hidden, token_mask, context, seen, signal)

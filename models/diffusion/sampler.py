@@ -141,7 +141,7 @@ class Window:
 
 
 def windowed(denoise: Denoise, windows: Sequence[Window]) -> Denoise:
-    """*Slice* and *compose*: cut every window out of x_t (1, frames, features), denoise all in one padded batch, add up.
+    """*Slice* and *compose*: cut every window out of x_t (1, frames, features), denoise all in one batch, add up.
 
     `denoise` gets (windows, longest, features) and must ignore rows beyond a window's own length. The weights of the
     windows must sum to one at every frame and feature (DiffCollage, Zhang et al. 2023).

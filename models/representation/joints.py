@@ -54,7 +54,9 @@ def decode(features: Float[ndarray, "frames 133"]) -> Float[ndarray, "frames 22 
     return np.concatenate([pelvis[:, None], pelvis[:, None] + local], 1)
 
 
-def _turn(yaw: Float[ndarray, " frames"], points: Float[ndarray, "frames joints 3"]) -> Float[ndarray, "frames joints 3"]:
+def _turn(
+    yaw: Float[ndarray, " frames"], points: Float[ndarray, "frames joints 3"]
+) -> Float[ndarray, "frames joints 3"]:
     cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
     x, y, z = np.moveaxis(points, -1, 0)
     return np.stack([cos * x + sin * z, y, -sin * x + cos * z], -1)

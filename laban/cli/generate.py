@@ -1,0 +1,110 @@
+"""`laban generate`: a sentence in, human motion out."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from laban.cli.options import Body, Device, DeviceOption, Json, Seed, emit
+from laban.errors import LabanError
+
+if TYPE_CHECKING:
+    from models.motion import Motion
+
+DATA_SUFFIXES = (".npz", ".bvh", ".glb", ".npy", ".smpl")
+PICTURE_SUFFIXES = (".mp4", ".png", ".gif")
+MOST = 64
+"""Samples one call may ask for."""
+
+Outputs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output", "-o", help="File to write; the suffix picks the format. Repeatable. Default: out/TEXT.mp4"
+    ),
+]
+
+
+def command(
+    text: Annotated[str, typer.Argument(help='What the person does, such as "a person walks forward and waves".')],
+    output: Outputs = None,
+    seconds: Annotated[float, typer.Option("--seconds", help="Length of the clip.")] = 6.0,
+    n: Annotated[int, typer.Option("--n", help="How many different motions.")] = 1,
+    seed: Seed = 0,
+    checkpoint: Annotated[str, typer.Option("--checkpoint", help="Embedded generator or a folder.")] = "research",
+    steps: Annotated[int, typer.Option("--steps", help="Denoising steps.")] = 20,
+    guidance: Annotated[
+        float, typer.Option("--guidance", help="How strictly the text is followed; 1 = not guided.")
+    ] = 2.5,
+    fps: Annotated[float, typer.Option("--fps", help="Frame rate of what is written.")] = 30.0,
+    size: Annotated[str, typer.Option("--size", help="Picture size, WIDTHxHEIGHT.")] = "512x512",
+    body: Body = None,
+    device: DeviceOption = Device.auto,
+    json: Json = False,
+) -> None:
+    """Generate human motion from a sentence, as video and as files to animate with."""
+    targets = check_outputs(output or [default_output(text)], n)
+    from models.body.model import load_body
+    from models.resample import resample
+    from motion.generate import GenerateConfig, generate
+
+    config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, device=device.value)
+    motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config)
+    model = load_body(body)
+    written = []
+    for motion, paths in zip(motions, targets, strict=True):
+        motion = resample(motion, fps)
+        for path in paths:
+            _write(motion, path, model, size=size, quiet=json)
+            written.append(str(path))
+    near = known_actions(text, checkpoint)
+    result = {"text": text, "seconds": motions[0].seconds, "seed": seed, "checkpoint": checkpoint, "files": written,
+              "leaned_on": [{"action": action, "similarity": round(value, 3)} for action, value in near]}  # fmt: skip
+    leaned = ", ".join(f"{action} ({value:.2f})" for action, value in near)
+    emit(result, json, [f"known actions it leaned on (1.00 = the same words): {leaned}", *written])
+
+
+def known_actions(text: str, checkpoint: str) -> list[tuple[str, float]]:
+    """The checkpoint's actions nearest in meaning to the text, with their cosine similarity."""
+    from models.text.known import lean_on
+    from motion.generator import load_generator
+
+    return lean_on(text, actions=[action for action, _ in load_generator(checkpoint).config.known])
+
+
+def default_output(text: str) -> Path:
+    """`out/` and a short name made of the text."""
+    return Path("out") / ("-".join(re.findall(r"[a-z0-9]+", text.lower())[:6]) or "motion")[:60]
+
+
+def check_outputs(outputs: list[Path], n: int) -> list[list[Path]]:
+    """The files of each of n samples; LabanError, before any work, for a suffix or folder that will not do."""
+    if not 1 <= n <= MOST:
+        raise LabanError(f"--n {n}; accepted: 1 to {MOST}")
+    outputs = [path if path.suffix else path.with_name(path.name + ".mp4") for path in outputs]
+    accepted = DATA_SUFFIXES + PICTURE_SUFFIXES
+    for path in outputs:
+        if path.suffix.lower() not in accepted:
+            raise LabanError(f"-o {path}: format {path.suffix!r} is unknown; accepted: {', '.join(accepted)}")
+        if path.is_dir():
+            raise LabanError(f"-o {path}: is a folder; name a file to write")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise LabanError(f"-o {path}: folder {folder} cannot be written")
+    if n == 1:
+        return [outputs]
+    return [[path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for path in outputs] for k in range(n)]
+
+
+def _write(motion: Motion, path: Path, body: Any, *, size: str, quiet: bool) -> None:
+    if path.suffix.lower() in DATA_SUFFIXES:
+        from models.formats import write_motion
+
+        write_motion(motion, path, body=body)
+        return
+    from viz.render import parse_size, render_motion
+
+    render_motion(motion, path, size=parse_size(size), body=body, progress=not quiet)

@@ -1,0 +1,48 @@
+"""`laban train`: one sub-command per model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from laban.cli.options import Json, Seed, emit
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+Dataset = Annotated[Path, typer.Option("--dataset", help="Folder made by `laban data build`.")]
+
+
+@app.callback()
+def _train() -> None:
+    """Train a model, or go on with a training that was interrupted."""
+
+
+@app.command()
+def generator(
+    dataset: Dataset,
+    variant: Annotated[str, typer.Option("--variant", help="Which clips: open or research.")] = "research",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Folder of the resumable run.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Length of the whole schedule.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Stop after this time; call again to go on.")
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1)] = 64,
+    init: Annotated[str | None, typer.Option("--init", help="Checkpoint to start from.")] = None,
+    text: Annotated[str, typer.Option("--text", help="Text encoder to condition on.")] = "embedded",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Train a text-to-motion generator; Ctrl-C saves, and the same command goes on."""
+    from dataclasses import replace
+
+    from motion.train import GeneratorTraining, train_generator, with_steps
+
+    output = output or Path("runs") / "checkpoints" / variant
+    run = run or Path("runs") / f"generator-{variant}"
+    job = GeneratorTraining(dataset, output, run, variant, batch, init, minutes, text)
+    job = replace(job, optimisation=with_steps(job.optimisation, steps=steps, seed=seed))
+    folder = train_generator(job, quiet=json)
+    emit({"checkpoint": str(folder), "run": str(job.run)}, json, [f"wrote {folder}"])

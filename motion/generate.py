@@ -1,0 +1,169 @@
+"""Text to motion: sentences and durations in, `Motion` out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from laban.errors import LabanError
+from models.diffusion.denoiser import Condition
+from models.diffusion.sampler import Denoise, Method, SamplerConfig, Window, batched_guidance, sample, windowed
+from models.motion import Motion
+from models.representation import rifke
+from models.text.encoder import TextEncoder, load_text_encoder
+from motion.generator import Generator, load_generator
+
+FPS = rifke.LAYOUT.fps
+SHORTEST, LONGEST = 0.5, 600.0
+"""Seconds a clip may last."""
+OVERLAP = 30
+"""Frames that neighbouring windows share when a clip outlasts the training window."""
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """How to sample."""
+
+    steps: int = 20
+    method: Method = "ddim"
+    guidance: float = 2.5
+    seed: int = 0
+    """Sample i of a call is drawn from seed + i, whatever its neighbours."""
+    device: str = "auto"
+
+
+def generate(
+    texts: Sequence[str], seconds: Sequence[float] | float, *, checkpoint: str | Path = "research",
+    config: GenerateConfig = GenerateConfig(), progress: Callable[[float], None] | None = None,
+) -> list[Motion]:  # fmt: skip
+    """One motion at 20 fps per text, on the body the checkpoint was trained with.
+
+    Raises LabanError for an empty text or a duration that is not between half a second and ten minutes.
+    """
+    network, encoder = load_generator(checkpoint), None
+    encoder = load_text_encoder(network.config.text)
+    lengths = [seconds] * len(texts) if isinstance(seconds, int | float) else list(seconds)
+    if len(lengths) != len(texts):
+        raise LabanError(f"{len(texts)} texts but {len(lengths)} durations; give one each, or one for all")
+    frames = [_check(text, length) for text, length in zip(texts, lengths, strict=True)]
+    device = pick_device(config.device)
+    network = network.to(device)
+    order = sorted(range(len(texts)), key=lambda i: frames[i])
+    done: dict[int, Motion] = {}
+    for chunk in _chunks(order, frames, round(network.config.max_seconds * FPS)):
+        noise = [_noise(config.seed + i, frames[i]) for i in chunk]
+        features = _sample(network, encoder, [texts[i] for i in chunk], noise, config=config)
+        for i, rows in zip(chunk, features, strict=True):
+            done[i] = to_motion(rows, network.rest)
+        if progress is not None:
+            progress(len(done) / len(texts))
+    return [done[i] for i in range(len(texts))]
+
+
+def to_motion(features: Float[Tensor, "frames 205"], rest: Float[Tensor, "55 3"]) -> Motion:
+    """Decode features in metres and radians (not normalised) of one actor."""
+    rotations, root = rifke.decode(features.double().cpu(), rest.double().cpu())
+    full = np.broadcast_to(np.eye(3, dtype=np.float32), (1, len(features), 55, 3, 3)).copy()
+    full[0, :, :22] = rotations.numpy()
+    return Motion(full, root.numpy().astype(np.float32)[None], FPS)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first GPU if there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise LabanError(f"--device {name}; accepted: auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise LabanError("--device cuda: no CUDA device is available; accepted here: auto, cpu")
+    return torch.device(name)
+
+
+def fast_inference(device: torch.device) -> AbstractContextManager[object]:
+    """bf16 autocast where the hardware has bf16 arithmetic, else nothing."""
+    if device.type == "cuda" or torch.cpu._is_avx512_bf16_supported():
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def _check(text: str, seconds: float) -> int:
+    if not text.strip():
+        raise LabanError("text is empty; say what the person does, for example: a person walks forward")
+    if not (math.isfinite(seconds) and SHORTEST <= seconds <= LONGEST):
+        raise LabanError(f"--seconds {seconds:g}; accepted: {SHORTEST:g} to {LONGEST:g}")
+    return round(seconds * FPS)
+
+
+def _noise(seed: int, frames: int) -> Float[Tensor, "frames 205"]:
+    return torch.randn(frames, rifke.LAYOUT.features, generator=torch.Generator().manual_seed(seed))
+
+
+def _chunks(order: list[int], frames: list[int], longest: int) -> list[list[int]]:
+    """Batches of similar length; a clip longer than the window goes alone."""
+    short = [i for i in order if frames[i] <= longest]
+    return [short[k : k + BATCH] for k in range(0, len(short), BATCH)] + [[i] for i in order if frames[i] > longest]
+
+
+@torch.inference_mode()
+def _sample(
+    network: Generator, encoder: TextEncoder, texts: list[str], noise: list[Tensor], *, config: GenerateConfig
+) -> list[Float[Tensor, "frames 205"]]:
+    """Restored features of each row of a chunk."""
+    device = next(network.parameters()).device
+    longest, lengths = max(map(len, noise)), torch.tensor([len(n) for n in noise], device=device)
+    x = torch.zeros(len(noise), longest, rifke.LAYOUT.features, device=device)
+    for row, values in zip(x, noise, strict=True):
+        row[: len(values)] = values.to(device)
+    mask = torch.arange(longest, device=device)[None] < lengths[:, None]
+    text = encoder.encode(texts)
+    condition = Condition(text.tokens.to(device), text.mask.to(device), text.sentence.to(device))
+    window = round(network.config.max_seconds * FPS)
+    denoise = _long(network, condition, longest, window, config.guidance) if longest > window else _short(
+        network, condition, mask, config.guidance)  # fmt: skip
+    with fast_inference(device):
+        out = sample(denoise, x, network.schedule, SamplerConfig(config.method, config.steps),
+                     generator=torch.Generator(device).manual_seed(config.seed))  # fmt: skip
+    return [network.restore(row[:n].float()) for row, n in zip(out, lengths.tolist(), strict=True)]
+
+
+def _short(network: Generator, condition: Condition, mask: Tensor, guidance: float) -> Denoise:
+    if guidance == 1:
+        return lambda x, t: network(x, t, condition, mask)
+    both, twice = condition.cat(condition.without_text()), torch.cat([mask, mask])
+    return batched_guidance(lambda x, t: network(x, t, both, twice), guidance)
+
+
+def _long(network: Generator, condition: Condition, frames: int, window: int, guidance: float) -> Denoise:
+    """Overlapping windows of one text, cross-faded in every denoising step."""
+    windows = overlapping_windows(frames, window, OVERLAP)
+    repeated = Condition(*(getattr(condition, n).expand(len(windows), *[-1] * (getattr(condition, n).dim() - 1))
+                           for n in ("tokens", "mask", "sentence")))  # fmt: skip
+    lengths = torch.tensor([w.stop - w.start for w in windows])
+    mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+    return windowed(_short(network, repeated, mask.to(condition.mask.device), guidance), windows)
+
+
+def overlapping_windows(frames: int, window: int, overlap: int) -> list[Window]:
+    """Equal windows of at most `window` frames that share about `overlap`, with linear weights that sum to one."""
+    count = max(1, math.ceil((frames - overlap) / (window - overlap)))
+    starts = [round(k * (frames - window) / max(1, count - 1)) for k in range(count)] if count > 1 else [0]
+    ramps = torch.zeros(count, frames)
+    for k, start in enumerate(starts):
+        stop = min(frames, start + window)
+        position = torch.arange(start, stop, dtype=torch.float32)
+        rising = torch.ones_like(position) if k == 0 else (position - start + 1) / (overlap + 1)
+        falling = torch.ones_like(position) if k == count - 1 else (stop - position) / (overlap + 1)
+        ramps[k, start:stop] = torch.minimum(rising, falling).clamp(max=1)
+    ramps = ramps / ramps.sum(0)
+    return [
+        Window(s, min(frames, s + window), ramps[k, s : min(frames, s + window), None]) for k, s in enumerate(starts)
+    ]

@@ -1,0 +1,202 @@
+"""Batches of captioned motion: a bank of features, balanced draws, windows, repeats, sequences and composites."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from models.diffusion.denoiser import Condition
+from models.representation import rifke
+from models.text.captions import SUBJECTS, mirror_text
+from models.text.encoder import TextEncoder
+from motion.generator import TextMotion
+
+LENGTHS: tuple[tuple[int, float], ...] = ((40, 0.15), (60, 0.2), (80, 0.2), (120, 0.3), (160, 0.05), (200, 0.1))
+"""Frames per batch (at 20 fps) and how often."""
+OUTLIER = 10.0
+"""Deviations at which normalised features are cut, so that one spinning kick does not outweigh a batch."""
+BLEND = 6
+"""Frames over which two clips are joined."""
+TRAVEL = frozenset(("walk", "run", "jog", "walk sideways", "walk backward", "turn", "stand", "crouch walk", "sneak"))
+ARMS = frozenset(("wave", "raise arms", "clap", "gesture", "cheer", "talk", "throw", "punch", "aim gun", "cast spell",
+                  "directing traffic", "thumbs up", "drink", "eat", "basketball signal"))  # fmt: skip
+_SUBJECT = re.compile(rf"^({'|'.join(sorted(SUBJECTS, key=len, reverse=True))}) ")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A captioned stretch of a clip in the bank."""
+
+    start: int
+    frames: int
+    action: str
+    captions: tuple[str, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Features of all clips end to end, as they are and mirrored, and the spans to draw from."""
+
+    features: Float[ndarray, "2 rows 205"]
+    spans: tuple[Span, ...]
+
+    def statistics(self) -> tuple[Float[ndarray, " 205"], Float[ndarray, " 205"]]:
+        """Mean and deviation over balanced spans; a column's deviation is at least a quarter of its group's."""
+        total, squares, count = np.zeros(205), np.zeros(205), 0.0
+        for span in self.spans:
+            rows = self.features[:, span.start : span.start + span.frames].astype(np.float64)
+            share = span.weight / rows.shape[1] / 2
+            total += share * rows.sum((0, 1))
+            squares += share * np.square(rows).sum((0, 1))
+            count += span.weight
+        mean = total / count
+        variance = np.maximum(squares / count - mean**2, 0)
+        for group in rifke.LAYOUT.groups.values():
+            variance[group] = np.maximum(variance[group], variance[group].mean() / 16)
+        return mean.astype(np.float32), np.sqrt(variance).astype(np.float32).clip(1e-4)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How often a training item is more than a plain window of one clip."""
+
+    sequence: float = 0.12
+    composite: float = 0.1
+    repeat: float = 0.5
+    """Of clips shorter than the window: repeated to fill it, instead of padded."""
+
+
+class TextMotionBatches:
+    """`batches(step)` is a function of (seed, step) alone."""
+
+    def __init__(
+        self, bank: Bank, encoder: TextEncoder, rest: Float[Tensor, "55 3"], *, batch: int = 64, seed: int = 0,
+        mixture: Mixture = Mixture(),
+    ) -> None:  # fmt: skip
+        self.bank, self.encoder, self.rest = bank, encoder, rest
+        self.batch, self.seed, self.mixture = batch, seed, mixture
+        mean, std = bank.statistics()
+        self.mean, self.std = torch.from_numpy(mean), torch.from_numpy(std)
+        self.everything = _Draw(bank.spans, lambda span: True)
+        self.travel = _Draw(bank.spans, lambda span: span.action in TRAVEL)
+        self.arms = _Draw(bank.spans, lambda span: span.action in ARMS)
+
+    def __call__(self, step: int) -> TextMotion:
+        """The batch of one training step."""
+        rng = np.random.default_rng((self.seed, step))
+        frames = int(rng.choice([n for n, _ in LENGTHS], p=[p for _, p in LENGTHS]))
+        items = [self._item(rng, frames) for _ in range(self.batch)]
+        x = torch.zeros(self.batch, frames, rifke.LAYOUT.features)
+        mask = torch.zeros(self.batch, frames, dtype=torch.bool)
+        for row, item in enumerate(items):
+            x[row, : len(item.rows)] = torch.from_numpy(item.rows.astype(np.float32))
+            mask[row, : len(item.rows)] = True
+        changed = [row for row, item in enumerate(items) if item.composite]
+        if changed:
+            local = rifke.local_positions(rifke.heading_rotations(x[changed]), self.rest)
+            x[changed, :, 136:] = local.flatten(-2) * mask[changed, :, None]
+        text = self.encoder.encode([item.text for item in items])
+        condition = Condition(text.tokens.clone(), text.mask.clone(), text.sentence.clone())
+        x = ((x - self.mean) / self.std).clamp(-OUTLIER, OUTLIER)
+        return TextMotion(x * mask[..., None], mask, condition)
+
+    def _item(self, rng: np.random.Generator, frames: int) -> _Item:
+        kind = rng.random()
+        if kind < self.mixture.sequence and frames >= 60:
+            return self._sequence(rng, frames)
+        if kind > 1 - self.mixture.composite and len(self.travel) and len(self.arms):
+            return self._composite(rng, frames)
+        span, mirrored = self.everything(rng), int(rng.integers(2))
+        rows = self._window(rng, span, mirrored, frames)
+        if len(rows) < 0.8 * frames and rng.random() < self.mixture.repeat:
+            rows = _repeat(rows, frames)
+        return _Item(rows, _caption(rng, span, mirrored))
+
+    def _window(self, rng: np.random.Generator, span: Span, mirrored: int, frames: int) -> ndarray:
+        shift = int(rng.integers(max(0, span.frames - frames) + 1))
+        start = span.start + shift
+        return self.bank.features[mirrored, start : start + min(frames, span.frames)]
+
+    def _sequence(self, rng: np.random.Generator, frames: int) -> _Item:
+        mirrored = int(rng.integers(2))
+        first = self.everything(rng)
+        head = self._window(rng, first, mirrored, int(frames * rng.uniform(0.3, 0.7)))
+        for _ in range(6):
+            second = self.everything(rng)
+            tail = self._window(rng, second, mirrored, frames - len(head) + BLEND)
+            if _near(head[-1], tail[0]):
+                texts = _caption(rng, first, mirrored), _without_subject(_caption(rng, second, mirrored))
+                return _Item(_join(head, tail), str(rng.choice([" and then ", ", then ", " and "])).join(texts))
+        return _Item(head, _caption(rng, first, mirrored))
+
+    def _composite(self, rng: np.random.Generator, frames: int) -> _Item:
+        """Arms of one clip on the legs, spine and head of another (SINC, Athanasiou et al. 2023)."""
+        base, over = self.travel(rng), self.arms(rng)
+        mirrored = int(rng.integers(2))
+        rows = self._window(rng, base, mirrored, frames)
+        if len(rows) < frames:
+            rows = _repeat(rows, frames)
+        arms = _repeat(self._window(rng, over, mirrored, len(rows)), len(rows))
+        columns = [c for part in ("left arm", "right arm") for c in rifke.LAYOUT.parts[part] if c < 136]
+        rows = rows.copy()
+        rows[:, columns] = arms[:, columns]
+        texts = _caption(rng, base, mirrored), _without_subject(_caption(rng, over, mirrored))
+        return _Item(rows, str(rng.choice([" and ", " while the person ", " and also "])).join(texts), composite=True)
+
+
+@dataclass(frozen=True)
+class _Item:
+    rows: ndarray
+    text: str
+    composite: bool = False
+
+
+class _Draw:
+    def __init__(self, spans: Sequence[Span], keep: Callable[[Span], bool]) -> None:
+        self.spans = [span for span in spans if keep(span)]
+        self.sums = np.cumsum([span.weight for span in self.spans])
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def __call__(self, rng: np.random.Generator) -> Span:
+        return self.spans[int(np.searchsorted(self.sums, rng.random() * self.sums[-1], side="right"))]
+
+
+def _caption(rng: np.random.Generator, span: Span, mirrored: int) -> str:
+    text = span.captions[int(rng.integers(len(span.captions)))]
+    return mirror_text(text) if mirrored else text
+
+
+def _without_subject(text: str) -> str:
+    return _SUBJECT.sub("", text)
+
+
+def _near(a: ndarray, b: ndarray) -> bool:
+    """Whether two frames can be blended: pelvis within 15 cm of height, joints within 25 cm on average."""
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    apart = np.linalg.norm((a[136:] - b[136:]).reshape(-1, 3), axis=-1).mean()
+    return abs(a[0] - b[0]) < 0.15 and apart < 0.25
+
+
+def _join(head: ndarray, tail: ndarray) -> ndarray:
+    """`tail` after `head`, the last frames of one fading into the first of the other."""
+    n = min(BLEND, len(head), len(tail))
+    fade = ((np.arange(n) + 1) / (n + 1))[:, None]
+    middle = (1 - fade) * head[len(head) - n :] + fade * tail[:n]
+    return np.concatenate([head[: len(head) - n], middle.astype(head.dtype), tail[n:]])
+
+
+def _repeat(rows: ndarray, frames: int) -> ndarray:
+    out = rows
+    while len(out) < frames:
+        out = _join(out, rows) if len(rows) > 2 * BLEND else np.concatenate([out, rows])
+    return out[:frames]
