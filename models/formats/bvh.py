@@ -16,6 +16,7 @@ from numpy import ndarray
 from laban.errors import LabanError
 from models.body.skeleton import JOINT_NAMES, NUM_BODY, NUM_JOINTS, PARENTS
 from models.formats.bvh_text import BvhText, parse_bvh
+from models.formats.own_skeleton import own_motion
 from models.formats.world import Z_UP_TO_Y_UP, rest_joints
 from models.motion import Motion
 
@@ -29,7 +30,7 @@ UNITS = {"m": 1.0, "cmu": 0.056444, "inch": 0.0254, "cm": 0.01, "mm": 0.001}
 _HUMAN_REACH = 1.2  # metres along the bones from the hips to the farthest finger or toe of an adult
 _ORDER = "ZXY"
 _STILL = 1e-3  # metres; a bone that changes its length by less does not count as translated
-_OWN_TOLERANCE = 2e-4  # metres; rest joints this near to the body's own are taken for them
+_END = "_end"
 
 
 def read_bvh(
@@ -37,7 +38,7 @@ def read_bvh(
 ) -> Motion:
     """Motion of one person from a BVH file; `fps`, `unit` and `up` overrule what the file says or lets guess."""
     clip = read_bvh_clip(path, fps=fps, unit=unit, up=up)
-    own = _own_motion(clip, body)
+    own = own_motion(clip, body)
     if own is not None:
         return own
     from models.body.retarget import retarget
@@ -49,7 +50,8 @@ def read_bvh_clip(path: Path, *, fps: float | None = None, unit: str | None = No
     """The animation of a BVH file on its own skeleton, in metres and Y up.
 
     Position channels of a joint replace its OFFSET. Where a joint below the root carries the travel (a still reference
-    node above the hips), that joint becomes the root. Bones that change their length keep their mean.
+    node above the hips), that joint becomes the root. Bones that change their length keep their mean. End Sites are
+    joints that never turn, named after their parent: "LeftToe_end".
     """
     from models.body.clip import SkeletonClip
 
@@ -69,11 +71,14 @@ def read_bvh_clip(path: Path, *, fps: float | None = None, unit: str | None = No
         rotations[:, keep[0]] = quaternion_multiply(turn, torch.from_numpy(rotations[:, keep[0]])).numpy()
         root = root @ Z_UP_TO_Y_UP.T
     new_index = {old: new for new, old in enumerate(keep)}
+    ends = [j for j in keep if text.nodes[j].end is not None]
+    tips = np.array([text.nodes[j].end for j in ends]).reshape(-1, 3)
+    still = np.tile([1.0, 0.0, 0.0, 0.0], (len(rotations), len(ends), 1))
     return SkeletonClip(
-        names=_unique([text.nodes[j].name for j in keep]),
-        parents=(-1, *(new_index[parents[j]] for j in keep[1:])),
-        offsets=(offsets[keep] * scale).astype(np.float32),
-        rotations=rotations[:, keep].astype(np.float32),
+        names=_unique([text.nodes[j].name for j in keep] + [text.nodes[j].name + _END for j in ends]),
+        parents=(-1, *(new_index[parents[j]] for j in keep[1:]), *(new_index[j] for j in ends)),
+        offsets=(np.concatenate([offsets[keep], tips]) * scale).astype(np.float32),
+        rotations=np.concatenate([rotations[:, keep], still], axis=1).astype(np.float32),
         root=root.astype(np.float32),
         fps=fps or frame_rate(text.frame_time, text.time_text),
     )
@@ -220,46 +225,6 @@ def _unique(names: list[str]) -> tuple[str, ...]:
         seen[name] = seen.get(name, 0) + 1
         result.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
     return tuple(result)
-
-
-def _own_motion(clip: SkeletonClip, body: BodyModel | None) -> Motion | None:
-    """The motion of a clip on a skeleton of `write_bvh`: our names, our tree, and rest joints that some shape has."""
-    order = [JOINT_NAMES.index(name) if name in JOINT_NAMES else -1 for name in clip.names]
-    if sorted(order) not in (list(range(NUM_BODY)), list(range(NUM_JOINTS))):
-        return None
-    if any(PARENTS[j] != (order[p] if p >= 0 else -1) for j, p in zip(order, clip.parents, strict=True)):
-        return None
-    bones = np.zeros((NUM_JOINTS, 3))
-    bones[order] = clip.offsets
-    betas = _fit_shape(bones, sorted(order)[1:], body)
-    if betas is None:
-        return None
-    import torch
-
-    from models.rotations import quaternion_to_matrix
-
-    rotations = np.tile(np.eye(3, dtype=np.float32), (1, clip.frames, NUM_JOINTS, 1, 1))
-    rotations[0, :, order] = quaternion_to_matrix(torch.from_numpy(clip.rotations)).numpy().swapaxes(0, 1)
-    pelvis = rest_joints(betas[None], body)[0, 0]
-    root = (clip.root - pelvis).astype(np.float32)[None]
-    return Motion(rotations, root, clip.fps, betas[None], mask=np.isin(np.arange(NUM_JOINTS), order))
-
-
-def _fit_shape(
-    bones: Float[ndarray, "55 3"], joints: list[int], body: BodyModel | None
-) -> Float[ndarray, " shape"] | None:
-    """Shape whose rest bones are `bones` (rest joints are linear in the shape), or None where no shape has them."""
-    basis = rest_joints(np.concatenate([np.zeros((1, 10)), np.eye(10)]).astype(np.float32), body)
-    parents = [PARENTS[j] for j in joints]
-    rays = basis[:, joints] - basis[:, parents]
-    mean, directions = rays[0].reshape(-1), (rays[1:] - rays[0]).reshape(10, -1).T
-    wanted = bones[joints].reshape(-1)
-    if np.abs(wanted - mean).max() < 1e-6:
-        return np.zeros(10, np.float32)
-    betas = np.linalg.lstsq(directions, wanted - mean, rcond=1e-6)[0]
-    if np.abs(mean + directions @ betas - wanted).max() > _OWN_TOLERANCE or np.abs(betas).max() > 20:
-        return None
-    return betas.astype(np.float32)
 
 
 def _children(joint: int, joints: int) -> list[int]:
