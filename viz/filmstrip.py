@@ -56,7 +56,7 @@ def filmstrip(motion: Motion, count: int, look: Look, *, body: BodyModel | None 
     frames = pick_frames(motion, count)
     joints = cast.joints(motion)[:, frames]
     azimuth = look.azimuth if look.azimuth is not None else facing_azimuth(joints[0, 0]) + TURN
-    camera, places = _line_up(joints, azimuth, look.size, bottom=0.09 if labels else 0.03)
+    camera, places = _line_up(joints, azimuth, look.size, bottom=0.09 if labels else 0.05)
     shift = places - _middles(joints)
     poses = cast.at(motion, frames.tolist())
     meshes = [_moved(mesh, shift[i]) for i, pose in enumerate(poses) for mesh in pose]
