@@ -52,56 +52,84 @@ def _backdrop(studio: Studio, height: int) -> Float32[ndarray, "height 3"]:
 def _paint(canvas, rows, dither, look, floor, darkness, corner):
     """`look`: right, up, forward, eye, floor height, focal length. `floor`: colours, focus, fade, grid, line width.
 
-    The camera does not roll, so all floor points of a picture row lie at one distance along the view: the world
-    position is linear in x, and no pixel needs a division of its own.
+    The camera does not roll, so all floor points of a picture row lie at one distance along the view, and the world
+    position is linear in x: a row is a few loops without branches.
     """
     height, width = canvas.shape[:2]
-    one, zero, half = np.float32(1), np.float32(0), np.float32(0.5)
-    focal = look[13]
-    above = look[10] - look[12]
-    grid, line = floor[13], floor[14]
-    fade = one / (floor[12] - floor[11])
+    half, least = np.float32(0.5), np.float32(1e-4)
+    ink, clear, dark = np.empty(width, np.float32), np.empty(width, np.float32), np.zeros(width, np.float32)
+    way = np.empty(6, np.float32)
     for y in range(height):
-        up = (height * half - y - half) / focal
+        up = (height * half - y - half) / look[13]
         down = -(look[7] + up * look[4])
-        if down < np.float32(1e-4):
+        t = (look[10] - look[12]) / max(down, least)
+        # Floor point of the first pixel, the step to the next one, and the metres a pixel spans along x and z.
+        way[2], way[3] = t / look[13] * look[0], t / look[13] * look[2]
+        way[0] = look[9] + t * (look[6] + up * look[3]) - way[2] * (width * half - half)
+        way[1] = look[11] + t * (look[8] + up * look[5]) - way[3] * (width * half - half)
+        slope = t / max(down, least) / look[13]
+        way[4] = abs(way[2]) + abs(slope * (look[6] * look[4] - look[3] * look[7]))
+        way[5] = abs(way[3]) + abs(slope * (look[8] * look[4] - look[5] * look[7]))
+        offset = (way[0] - floor[9]) * way[3] - (way[1] - floor[10]) * way[2]
+        if down < least or offset * offset >= floor[12] * (way[2] * way[2] + way[3] * way[3]):
             for x in range(width):
                 for c in range(3):
                     canvas[y, x, c] = np.uint8(rows[y, c] + dither[y & 3, x & 3])
             continue
-        t = above / down
-        step = t / focal
-        wx, wz = look[9] + t * (look[6] + up * look[3]), look[11] + t * (look[8] + up * look[5])
-        # Metres of floor that a pixel spans along world x and z: to the right, and down the picture.
-        slope = t / down / focal
-        across_x, across_z = abs(step * look[0]), abs(step * look[2])
-        along_x = abs(slope * (look[6] * look[4] - look[3] * look[7]))
-        along_z = abs(slope * (look[8] * look[4] - look[5] * look[7]))
-        foot_x, foot_z = across_x + along_x, across_z + along_z
+        _draw_grid(way, floor, ink, clear)
+        _look_up(way, darkness, corner, dark)
         for x in range(width):
-            right = x + half - width * half
-            px, pz = wx + right * step * look[0], wz + right * step * look[2]
-            dx, dz = px - floor[9], pz - floor[10]
-            s = min(max((dx * dx + dz * dz - floor[11]) * fade, zero), one)
-            clear = (one - s) * (one - s)
-            gx = px / grid
-            gz = pz / grid
-            gx = abs(gx - np.floor(gx + half)) * grid
-            gz = abs(gz - np.floor(gz + half)) * grid
-            # A line of width `line` seen through a pixel's footprint: its covered share, faint where it is thin.
-            lx = min(max((foot_x + line) * half - gx, zero), min(foot_x, line)) / foot_x
-            lz = min(max((foot_z + line) * half - gz, zero), min(foot_z, line)) / foot_z
-            ink = one - (one - lx) * (one - lz)
-            dark = zero
-            u, v = (px - corner[0]) * corner[2] - half, (pz - corner[1]) * corner[2] - half
-            if zero <= u < darkness.shape[1] - 1 and zero <= v < darkness.shape[0] - 1:
-                i, j = int(v), int(u)
-                fv, fu = v - i, u - j
-                near = darkness[i, j] + fu * (darkness[i, j + 1] - darkness[i, j])
-                far = darkness[i + 1, j] + fu * (darkness[i + 1, j + 1] - darkness[i + 1, j])
-                dark = near + fv * (far - near)
             for c in range(3):
-                value = floor[c] + ink * (floor[3 + c] - floor[c])
-                value += dark * (floor[6 + c] - value)
-                value = rows[y, c] + clear * (value - rows[y, c])
+                value = floor[c] + ink[x] * (floor[3 + c] - floor[c])
+                value += dark[x] * (floor[6 + c] - value)
+                value = rows[y, c] + clear[x] * (value - rows[y, c])
                 canvas[y, x, c] = np.uint8(value + dither[y & 3, x & 3])
+
+
+@kernel
+@no_type_check
+def _draw_grid(way, floor, ink, clear):
+    """Share of line and clearness of the floor along a row: 1 near the focus, 0 where it has become backdrop.
+
+    A line of width w seen through a pixel's footprint f covers a share of it: at most min(f, w) / f.
+    """
+    one, zero, half = np.float32(1), np.float32(0), np.float32(0.5)
+    grid, line = floor[13], floor[14]
+    inverse, fade = one / grid, one / (floor[12] - floor[11])
+    most_x, most_z = min(way[4], line), min(way[5], line)
+    reach_x, reach_z = (way[4] + line) * half, (way[5] + line) * half
+    for x in range(len(ink)):
+        px, pz = way[0] + np.float32(x) * way[2], way[1] + np.float32(x) * way[3]
+        dx, dz = px - floor[9], pz - floor[10]
+        s = min(max((dx * dx + dz * dz - floor[11]) * fade, zero), one)
+        clear[x] = (one - s) * (one - s)
+        gx, gz = px * inverse, pz * inverse
+        gx = abs(gx - np.floor(gx + half)) * grid
+        gz = abs(gz - np.floor(gz + half)) * grid
+        lx = min(max(reach_x - gx, zero), most_x) / way[4]
+        lz = min(max(reach_z - gz, zero), most_z) / way[5]
+        ink[x] = one - (one - lx) * (one - lz)
+
+
+@kernel
+@no_type_check
+def _look_up(way, darkness, corner, dark):
+    """Bilinear darkness along a row, over the pixels that meet the shadow map."""
+    half = np.float32(0.5)
+    u, v = (way[0] - corner[0]) * corner[2] - half, (way[1] - corner[1]) * corner[2] - half
+    du, dv = way[2] * corner[2], way[3] * corner[2]
+    dark[:] = 0
+    first, last = np.float32(0), np.float32(len(dark) - 1)
+    for start, step, cells in ((u, du, darkness.shape[1]), (v, dv, darkness.shape[0])):
+        # A row along one of the map's own axes never leaves by its sides: a step of nearly nothing stands for none.
+        step = step if abs(step) > np.float32(1e-9) else np.float32(1e-9)
+        one_end, other_end = -start / step, (np.float32(cells) - np.float32(1.001) - start) / step
+        first, last = max(first, min(one_end, other_end)), min(last, max(one_end, other_end))
+    for x in range(int(np.ceil(first)), int(np.floor(last)) + 1):
+        a, b = u + x * du, v + x * dv
+        # Clamped, because rounding far from the origin may step over the edge.
+        i, j = min(max(int(b), 0), darkness.shape[0] - 2), min(max(int(a), 0), darkness.shape[1] - 2)
+        fb, fa = b - i, a - j
+        near = darkness[i, j] + fa * (darkness[i, j + 1] - darkness[i, j])
+        far = darkness[i + 1, j] + fa * (darkness[i + 1, j + 1] - darkness[i + 1, j])
+        dark[x] = near + fb * (far - near)
