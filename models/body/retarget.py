@@ -74,7 +74,7 @@ def retarget(
 
 
 def retarget_joints(
-    joints: Float[ndarray, "frames 22 3"],
+    joints: Float[ndarray, "frames joints axes"],
     fps: float,
     *,
     body: BodyModel | None = None,
@@ -159,8 +159,9 @@ def _between(
 
 def _spine(world: Float[ndarray, "frames 22 3 3"], tracks: SourceTracks, target: TargetBody) -> None:
     pelvis, chest, head = (world[:, JOINT[name]] for name in ("pelvis", "spine3", "head"))
-    world[:, JOINT["spine1"]] = _between(pelvis, chest, 1 / 3)
-    world[:, JOINT["spine2"]] = _between(pelvis, chest, 2 / 3)
+    if not tracks.spine:
+        world[:, JOINT["spine1"]] = _between(pelvis, chest, 1 / 3)
+        world[:, JOINT["spine2"]] = _between(pelvis, chest, 2 / 3)
     world[:, JOINT["neck"]] = _between(chest, head, 0.5)
     _aim(world, target, ("neck", "head"), _direction(tracks, "neck", "head"))
 
@@ -183,7 +184,7 @@ def _legs(
     middle = tracks.places[:, [JOINT["left_hip"], JOINT["right_hip"]]].mean(1) * scale + hip_lift * _UP - floor
     middle = middle + ahead * world[:, 0, :, 2] * (1 - _UP)
     offset = target.joints[[JOINT["left_hip"], JOINT["right_hip"]]].mean(0) - target.joints[0]
-    pelvis = middle - turn(world[:, 0], np.broadcast_to(offset, middle.shape))
+    pelvis = middle - turn(world[:, 0], offset)
     goals = [tracks.places[:, JOINT[f"{side}_foot"]] * scale + toe_lift * _UP - floor for side in ("left", "right")]
     for limb, goal in zip(LIMBS[:2], goals, strict=True):
         _leg(world, tracks, target, limb[:3], (pelvis, goal))
@@ -206,11 +207,11 @@ def _leg(
     upper, hinge, end = limb
     pelvis, goal = places
     toe = end.replace("ankle", "foot")
-    foot = turn(world[:, JOINT[end]], np.broadcast_to(target.bone(end, toe), goal.shape))
+    foot = turn(world[:, JOINT[end]], target.bone(end, toe))
     ankle = goal - foot
     under = np.maximum(target.sole("foot") - goal[:, 1], target.sole("ankle") - ankle[:, 1])
     ankle = ankle + np.maximum(under, 0)[:, None] * _UP
-    hip = pelvis + turn(world[:, 0], np.broadcast_to(target.bone("pelvis", upper), goal.shape))
+    hip = pelvis + turn(world[:, 0], target.bone("pelvis", upper))
     for bone in ((upper, hinge), (hinge, end)):
         _aim(world, target, bone, _direction(tracks, *bone))
     bones = target.bone(upper, hinge), target.bone(hinge, end)

@@ -27,13 +27,15 @@ LIMBS: tuple[tuple[str, str, str, tuple[float, float, float]], ...] = (
 class SourceTracks:
     """World positions of the 22 joints and, per joint, any frame that turns rigidly with its bone.
 
-    `rest` holds the 22 positions of the source's rest pose (all `turned` at identity) or None where there is none.
+    `rest` holds the 22 positions of the source's rest pose (all `turned` at identity) or None where there is none;
+    `spine` says that pelvis and spine turn by joints of their own, rather than sharing those of a shorter spine.
     """
 
     places: Float[ndarray, "frames 22 3"]
     turned: Float[ndarray, "frames 22 3 3"]
     fps: float
     rest: Float[ndarray, "22 3"] | None = None
+    spine: bool = False
 
     @property
     def leg(self) -> float:
@@ -60,11 +62,13 @@ def tracks_from_clip(clip: SkeletonClip, to22: Float[ndarray, "22 joints"]) -> S
         raise LabanError(f"retarget: the joint matrix has shape {to22.shape}; expected (22, {len(clip.names)})")
     places, turned = clip_world(clip)
     weights = to22.astype(np.float32)
+    carriers = weights.argmax(1)
     return SourceTracks(
         places=np.einsum("kj,tjc->tkc", weights, places, optimize=True),
-        turned=turned[:, weights.argmax(1)],
+        turned=turned[:, carriers],
         fps=clip.fps,
         rest=(weights.astype(np.float64) @ clip.rest_joints()).astype(np.float32),
+        spine=len({int(carriers[JOINT[name]]) for name in ("pelvis", "spine1", "spine2", "spine3")}) == 4,
     )
 
 

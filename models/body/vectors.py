@@ -12,7 +12,7 @@ def unit(vector: Float[ndarray, "*batch 3"]) -> Float[ndarray, "*batch 3"]:
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
 
 
-def turn(matrix: Float[ndarray, "*batch 3 3"], vector: Float[ndarray, "*batch 3"]) -> Float[ndarray, "*batch 3"]:
+def turn(matrix: Float[ndarray, "*#batch 3 3"], vector: Float[ndarray, "*#batch 3"]) -> Float[ndarray, "*batch 3"]:
     """`matrix @ vector`, broadcast over the batch."""
     return (matrix @ vector[..., None])[..., 0]
 
@@ -41,7 +41,7 @@ def swing(start: Float[ndarray, "*#batch 3"], end: Float[ndarray, "*#batch 3"]) 
     return result
 
 
-def frame(main: Float[ndarray, "*batch 3"], side: Float[ndarray, "*batch 3"]) -> Float[ndarray, "*batch 3 3"]:
+def frame(main: Float[ndarray, "*#batch 3"], side: Float[ndarray, "*#batch 3"]) -> Float[ndarray, "*batch 3 3"]:
     """Rotation whose second column is `main` and whose first is as near to `side` as can be."""
     y = unit(main)
     z = unit(np.cross(side, y))
