@@ -16,8 +16,7 @@ from models.text.captions import action_captions, captions_for, clean
 from models.text.phrases import PHRASES
 
 MAX_WORDS = 20
-VIDEO_CAPTIONS = 14_000
-WORD_SHARE = 0.55
+VIDEO_CAPTIONS = 18_000
 WORD_FRAMES: dict[str, tuple[str, ...]] = {
     "ing": ("a person is {w}", "someone is {w} around the room", "the man keeps {w} it", "{w} on the floor"),
     "ly": ("a person walks {w}", "she moves {w}", "he {w} waves a hand", "someone {w} sits down"),
@@ -182,16 +181,17 @@ def templates() -> Iterator[str]:
                 yield text.replace("a person", "the man", 1)
 
 
+def plain_words(path: Path) -> list[str]:
+    """The lower-case words of three letters and more of a word list; none when there is no such file."""
+    words = path.read_text(encoding="utf-8").split() if path.is_file() else []
+    return [word for word in words if word.isascii() and word.isalpha() and word.islower() and len(word) > 2]
+
+
 def word_sentences(path: Path, rng: random.Random) -> Iterator[str]:
-    """One sentence around each of a share of a word list's lower-case words, framed by the word's ending."""
-    if not path.is_file():
-        return
-    for word in path.read_text(encoding="utf-8").split():
-        if not (word.isascii() and word.isalpha() and word.islower() and len(word) > 2):
-            continue
+    """One sentence around each lower-case word of a word list, framed by the word's ending."""
+    for word in plain_words(path):
         ending = next(end for end in WORD_FRAMES if word.endswith(end) and not word.endswith("ss") or not end)
-        if rng.random() < WORD_SHARE:
-            yield rng.choice(WORD_FRAMES[ending]).format(w=word)
+        yield rng.choice(WORD_FRAMES[ending]).format(w=word)
 
 
 def slot_sentences(rng: random.Random, count: int) -> Iterator[str]:

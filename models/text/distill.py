@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.text.corpus import corpus
+from models.text.corpus import corpus, plain_words
 from models.text.minilm import load_teacher, mean_pool, minilm_tokens, pad_ids, teacher_folder
 from models.text.slots import Slots, parse_slots
 from models.text.student import SPECIAL, StudentConfig, TextStudent, WordPiece
@@ -44,8 +44,8 @@ class Targets:
     aligned: np.ndarray
 
 
-def prune_vocabulary(texts: Sequence[str], size: int) -> list[str]:
-    """The teacher's word pieces that the texts use, single characters, and the commonest others (lower ids first)."""
+def prune_vocabulary(texts: Sequence[str], size: int, words: Sequence[str] = ()) -> list[str]:
+    """Single characters, the teacher's pieces that are English words, those the texts use most, then by lower id."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(teacher_folder() / "tokenizer.json"))
@@ -58,7 +58,8 @@ def prune_vocabulary(texts: Sequence[str], size: int) -> list[str]:
                 counts[index] += 1
     plain = [(piece, index) for piece, index in pieces if piece.isascii() and not piece.startswith("[")]
     single = {piece for piece, _ in plain if len(piece.removeprefix("##")) == 1}
-    ranked = sorted(plain, key=lambda item: (item[0] not in single, -min(counts[item[1]], 3), item[1]))
+    kept = single | set(words)
+    ranked = sorted(plain, key=lambda item: (item[0] not in kept, -min(counts[item[1]], 3), item[1]))
     return [*SPECIAL, *sorted(piece for piece, _ in ranked[: size - len(SPECIAL)])]
 
 
@@ -262,7 +263,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_options(arguments)
     options.run.mkdir(parents=True, exist_ok=True)
     texts = corpus(options.annotations, options.mocap, options.words, held_out=held_out(options.benchmarks))
-    vocabulary = prune_vocabulary(texts, options.vocabulary)
+    vocabulary = prune_vocabulary(texts, options.vocabulary, plain_words(options.words))
     pieces = WordPiece(vocabulary)
     config = StudentConfig(vocabulary=len(vocabulary), rank=options.rank)
     targets = teacher_targets(texts, pieces, options.run / "teacher.npy", config.length)
@@ -300,7 +301,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, default=Path("runs/text_student"), help="caches and resumable state")
     parser.add_argument("--out", type=Path, default=Path("checkpoints/text_student"), help="checkpoint folder to write")
     parser.add_argument("--minutes", type=float, default=25, help="training time")
-    parser.add_argument("--vocabulary", type=int, default=16_000, help="word pieces kept")
+    parser.add_argument("--vocabulary", type=int, default=17_500, help="word pieces kept")
     parser.add_argument("--rank", type=int, default=112, help="rank of the word table")
     parser.add_argument("--batch", type=int, default=192, help="sentences a step")
     parser.add_argument("--rate", type=float, default=7e-4, help="peak learning rate")
