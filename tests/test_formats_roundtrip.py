@@ -65,7 +65,7 @@ def there_and_back(motion: Motion, name: str, layout: str | None = None) -> Moti
         return read_motion(Path(folder) / name)
 
 
-@pytest.mark.parametrize("name", ["a.npz", "a.smpl", "a.bvh"])
+@pytest.mark.parametrize("name", ["a.npz", "a.smpl", "a.bvh", "a.glb"])
 @given(motion=motions())
 @QUICK
 def test_rotations_root_rate_and_mask_survive(name: str, motion: Motion) -> None:
@@ -88,7 +88,7 @@ def test_smplh_layout_keeps_all_but_jaw_and_eyes(motion: Motion) -> None:
     assert np.array_equal(again.betas, motion.betas)
 
 
-@pytest.mark.parametrize("name", ["a.npz", "a.smpl"])
+@pytest.mark.parametrize("name", ["a.npz", "a.smpl", "a.glb"])
 def test_shape_and_gender_survive(name: str) -> None:
     motion = make_motion(3, actors=3)
     again = there_and_back(motion, name)

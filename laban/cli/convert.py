@@ -20,6 +20,7 @@ def command(  # noqa: PLR0913 - a command's parameters are its options
     unit: Annotated[str | None, typer.Option(help="Length unit of a BVH (m, cm, mm, inch, cmu), else guessed.")] = None,
     up: Annotated[str | None, typer.Option(help="Vertical axis of the source (y, z), else its format's.")] = None,
     source_fps: Annotated[float | None, typer.Option(help="Rate of the source, where its file is wrong.")] = None,
+    clip: Annotated[str | None, typer.Option(help="Name of the animation, where a glTF file has several.")] = None,
     body: Body = None,
     json: Json = False,
 ) -> None:
@@ -30,7 +31,7 @@ def command(  # noqa: PLR0913 - a command's parameters are its options
 
     check_target(target)
     model = load_body(body)
-    motion = read_motion(source, ReadOptions(fps=source_fps, unit=unit, up=up, body=model))
+    motion = read_motion(source, ReadOptions(fps=source_fps, unit=unit, up=up, clip=clip, body=model))
     if fps is not None:
         motion = resample(motion, fps)
     written = write_motion(motion, target, body=model, layout=layout)

@@ -1,8 +1,8 @@
 """Motion files: one reader and one writer, chosen by the suffix.
 
     .npz   AMASS, SMPL-X (stage-ii) or SMPL-H layout      .bvh   skeletal animation
-    .smpl  smplcodec                                      .glb   skinned and animated mesh (glTF 2.0)
-    .npy   HumanML3D joints or 263 features; InterHuman
+    .smpl  smplcodec                                      .glb   skinned, animated mesh (also read: .gltf)
+    .npy   HumanML3D joints or 263 features; InterHuman (read only)
 
 A format that holds one person takes several actors as one file each: `duet.npz` becomes `duet_0.npz`, `duet_1.npz`;
 reading `duet.npz`, where there is no such file, reads them together again.
@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What overrules a file: its frame rate, length unit (BVH), vertical axis ("y", "z"); the body it is meant for."""
+    """What overrules a file, chooses within it, and the body it is meant for.
+
+    `fps` is its frame rate, `unit` its length unit (BVH), `up` its vertical axis ("y" or "z"), `clip` the name of one
+    of several animations (glTF).
+    """
 
     fps: float | None = None
     unit: str | None = None
     up: str | None = None
+    clip: str | None = None
     body: BodyModel | None = None
 
     def __post_init__(self) -> None:
@@ -164,6 +169,12 @@ def _write_bvh(motion: Motion, path: Path, layout: str | None, body: BodyModel |
     write_bvh(motion, path, layout=layout, body=body)
 
 
+def _read_gltf(path: Path, options: ReadOptions) -> Motion:
+    from models.formats.gltf_read import read_gltf
+
+    return read_gltf(path, fps=options.fps, clip=options.clip, up=options.up or "y", body=options.body)
+
+
 def _write_glb(motion: Motion, path: Path, layout: str | None, body: BodyModel | None) -> None:
     from models.formats.glb import write_glb
 
@@ -190,7 +201,14 @@ def _no_layout(path: Path, layout: str | None) -> None:
 
 Reader = Callable[[Path, ReadOptions], Motion]
 Writer = Callable[[Motion, Path, "str | None", "BodyModel | None"], None]
-_READERS: dict[str, Reader] = {".npz": _read_amass, ".bvh": _read_bvh, ".npy": _read_npy, ".smpl": _read_smpl}
+_READERS: dict[str, Reader] = {
+    ".npz": _read_amass,
+    ".bvh": _read_bvh,
+    ".glb": _read_gltf,
+    ".gltf": _read_gltf,
+    ".npy": _read_npy,
+    ".smpl": _read_smpl,
+}
 _WRITERS: dict[str, Writer] = {
     ".npz": _write_amass,
     ".bvh": _write_bvh,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.body.clip import SkeletonClip
     from models.body.model import BodyModel
 
-_OWN_TOLERANCE = 2e-4  # metres; bones this near to the body's own are taken for them
+_OWN_TOLERANCE = 2e-3  # metres; bones this near to what some shape of the body has are taken for its own
 _WIDEST_SHAPE = 20.0
 
 
