@@ -4,7 +4,7 @@ python benchmarks/rendering.py [--frames 60]
 
 A frame is everything after skinning: normals, light, shadows, floor, drawing, one picture in memory. Bars: numba at
 four samples a pixel >= 60 fps at 512x512 and >= 30 fps at 1280x720 on one core; pyrender >= 2x its stock path, which is
-what a script writes first: `Mesh.from_trimesh` for every frame, two lights, no floor and no shadow. Wall time tells what
+what a script writes first: `Mesh.from_trimesh` for every frame, two lights, no floor and no shadow. Wall time is what
 a user waits; processor time tells the same on a busy machine (software OpenGL uses several threads at once).
 """
 

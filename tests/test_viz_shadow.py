@@ -39,7 +39,7 @@ def picture(meshes: list[Mesh], camera: Camera, studio: Studio = STUDIO) -> np.n
 def test_the_floor_is_darker_under_a_ball_and_untouched_far_from_it() -> None:
     camera = Camera((0.0, 3.0, 5.0), (0.0, 0.2, 0.0), 40.0)
     empty, shown = picture([], camera), picture([sphere(0.2, (0.0, 0.2, 0.0))], camera)
-    x, y, _ = camera.project(np.array([-0.24, 0.0, -0.02]), (160, 120))
+    x, y, _ = camera.project(np.array([0.24, 0.0, -0.02]), (160, 120))
     assert (shown[int(y), int(x)] < empty[int(y), int(x)] - 8).all()
     x, y, _ = camera.project(np.array([1.8, 0.0, 1.0]), (160, 120))
     assert (shown[int(y), int(x)] == empty[int(y), int(x)]).all()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Color = tuple[int, int, int]
 
 CLOTHES: tuple[Color | None, ...] = (
-    None, (201, 92, 70), (66, 138, 110), (214, 160, 66), (128, 96, 170), (70, 150, 170),
+    None, (206, 116, 94), (92, 150, 124), (212, 168, 92), (142, 116, 176), (96, 156, 172),
 )  # fmt: skip
 """Clothes of the first, second … person; None leaves the body's own colours."""
 BATCH = 16

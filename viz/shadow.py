@@ -26,7 +26,7 @@ FINEST_CELL = 0.016
 MOST_CELLS = 320
 MARGIN = 0.45
 NOTHING_HIGH, NOTHING_LOW = -1e9, 1e9
-KEY_LAYERS = ((-1.0, 0.02, 0.45, 0.022), (0.02, 0.45, 9.0, 0.10))
+KEY_LAYERS = ((-1.0, 0.02, 0.30, 0.020), (0.02, 0.30, 0.90, 0.042), (0.30, 0.90, 9.0, 0.095))
 POOL_LAYERS = ((-1.0, 0.0, 0.16, 0.028), (0.0, 0.16, 1.6, 0.16))
 """(from, peak, to, blur): an occluder's weight rises and falls over these heights; blur in metres."""
 

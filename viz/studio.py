@@ -16,13 +16,13 @@ class Studio:
     `grid` is the side of a floor square in metres; `floor` the height of the floor, or None for no floor at all.
     """
 
-    key: Vector = (0.42, 0.80, 0.43)
-    key_color: Vector = (0.80, 0.77, 0.72)
-    fill: Vector = (-0.79, 0.25, 0.56)
-    fill_color: Vector = (0.14, 0.16, 0.19)
-    sky: Vector = (0.36, 0.38, 0.41)
+    key: Vector = (-0.46, 0.84, 0.44)
+    key_color: Vector = (0.98, 0.945, 0.89)
+    fill: Vector = (0.79, 0.25, 0.56)
+    fill_color: Vector = (0.15, 0.17, 0.20)
+    sky: Vector = (0.31, 0.33, 0.37)
     bounce: Vector = (0.20, 0.19, 0.18)
-    rim: Vector = (0.22, 0.23, 0.25)
+    rim: Vector = (0.30, 0.32, 0.35)
     backdrop_top: Vector = (222, 228, 236)
     backdrop_horizon: Vector = (244, 246, 249)
     floor_color: Vector = (231, 234, 239)
