@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from laban.errors import LabanError
+from laban.files import atomic_path
 from models.compat import import_lightning
 
 pl = import_lightning()
@@ -146,21 +148,40 @@ def _to_device(value: Any, device: torch.device) -> Any:
     return value
 
 
-class _LossLog(pl.Callback):
-    """Appends a line of JSON every `every` steps: the loss curve, kept across resumes."""
+class _Keeper(pl.Callback):
+    """Keeps what an interruption would lose: `last.ckpt` every few minutes and on any exception, and the loss curve.
 
-    def __init__(self, path: Path, every: int) -> None:
-        self.path, self.every, self.sums, self.count = path, every, {}, 0
+    (Lightning's own checkpoint callback has no time interval under manual optimisation.)
+    """
+
+    def __init__(self, folder: Path, config: TrainConfig) -> None:
+        self.folder, self.config = folder, config
+        self.saved, self.sums, self.count = time.monotonic(), dict[str, float](), 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         for name, value in trainer.callback_metrics.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value)
         self.count += 1
-        if module.step % self.every == 0:
+        if module.step % self.config.log_every == 0:
             row = {"step": module.step, **{name: round(total / self.count, 5) for name, total in self.sums.items()}}
-            with self.path.open("a") as file:
+            with (self.folder / "loss.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
             self.sums, self.count = {}, 0
+        if self.due:
+            self.save(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
+        if trainer.global_step:
+            self.save(trainer)
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self.saved > 60 * self.config.save_minutes
+
+    def save(self, trainer: pl.Trainer) -> None:
+        with atomic_path(self.folder / "last.ckpt") as temporary:
+            trainer.save_checkpoint(temporary)
+        self.saved = time.monotonic()
 
 
 def fit(
@@ -189,14 +210,10 @@ def fit(
 
 
 def _trainer(config: TrainConfig, folder: Path, end: int, *, minutes: float | None, progress: bool) -> Any:
-    saver = pl.callbacks.ModelCheckpoint(
-        folder, filename="last", save_top_k=1, enable_version_counter=False, save_on_exception=True,
-        train_time_interval=timedelta(minutes=config.save_minutes),
-    )  # fmt: skip
     return pl.Trainer(
         max_steps=end * (2 if config.muon_lr else 1), max_time=timedelta(minutes=minutes) if minutes else None,
         precision=config.precision, accelerator=config.accelerator, devices=1, default_root_dir=folder, logger=False,
-        callbacks=[saver, _LossLog(folder / "loss.jsonl", config.log_every)], enable_progress_bar=progress,
+        callbacks=[_Keeper(folder, config)], enable_checkpointing=False, enable_progress_bar=progress,
         enable_model_summary=False, gradient_clip_val=None if config.muon_lr else config.clip,
         use_distributed_sampler=False,
     )  # fmt: skip

@@ -48,7 +48,7 @@ class GeneratorTraining:
     text: str = "embedded"
     """Text encoder to condition on."""
     denoiser: DenoiserConfig = DenoiserConfig(rifke.LAYOUT.features)
-    optimisation: TrainConfig = TrainConfig()
+    optimisation: TrainConfig = TrainConfig(steps=4000, lr=1e-3, muon_lr=0.02)
 
 
 def choose_records(records: Sequence[ClipRecord], variant: str, split: str = "train") -> list[ClipRecord]:

@@ -68,6 +68,19 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path) -> None
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("muon", [0.0, 0.02])
+def test_a_killed_run_keeps_what_was_saved_by_time(tmp_path, muon) -> None:
+    """Nothing is told the process when it is killed: the state on disk is the last timed save."""
+    states = []
+
+    def watched(step: int):
+        states.append((tmp_path / "last.ckpt").exists())
+        return batches(step)
+
+    fit(make_network(), loss, watched, replace(SMALL, muon_lr=muon, save_minutes=1e-6), tmp_path, progress=False)
+    assert not states[0] and states[5]
+
+
 def test_another_configuration_in_the_same_folder_is_refused(tmp_path) -> None:
     fit(make_network(), loss, batches, replace(SMALL, steps=4), tmp_path, progress=False)
     with pytest.raises(LabanError, match="lr"):

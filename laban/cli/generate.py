@@ -14,9 +14,11 @@ from laban.errors import LabanError
 
 if TYPE_CHECKING:
     from models.motion import Motion
+    from models.text.known import Leaning
 
 DATA_SUFFIXES = (".npz", ".bvh", ".glb", ".npy", ".smpl")
-PICTURE_SUFFIXES = (".mp4", ".png", ".gif")
+PICTURE_SUFFIXES = (".mp4", ".gif", ".png", ".jpg", ".webp")
+FASTEST = 240
 MOST = 64
 """Samples one call may ask for."""
 
@@ -47,32 +49,37 @@ def command(
 ) -> None:
     """Generate human motion from a sentence, as video and as files to animate with."""
     targets = check_outputs(output or [default_output(text)], n)
+    if not 1 <= fps <= FASTEST:
+        raise LabanError(f"--fps {fps:g}; accepted: 1 to {FASTEST}")
+    pixels = _size(size) if any(path.suffix.lower() in PICTURE_SUFFIXES for path in targets[0]) else None
     from models.body.model import load_body
     from models.resample import resample
     from motion.generate import GenerateConfig, generate
 
+    model = load_body(body)
     config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, device=device.value)
     motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config)
-    model = load_body(body)
     written = []
     for motion, paths in zip(motions, targets, strict=True):
         motion = resample(motion, fps)
         for path in paths:
-            _write(motion, path, model, size=size, quiet=json)
+            _write(motion, path, model, size=pixels, quiet=json)
             written.append(str(path))
-    near = known_actions(text, checkpoint)
+    leaning = lean_on(text, checkpoint)
+    near = [{"action": action, "similarity": round(value, 3)} for action, value in leaning.actions]
     result = {"text": text, "seconds": motions[0].seconds, "seed": seed, "checkpoint": checkpoint, "files": written,
-              "leaned_on": [{"action": action, "similarity": round(value, 3)} for action, value in near]}  # fmt: skip
-    leaned = ", ".join(f"{action} ({value:.2f})" for action, value in near)
-    emit(result, json, [f"known actions it leaned on (1.00 = the same words): {leaned}", *written])
+              "leaned_on": near, "nearness": leaning.nearness}  # fmt: skip
+    emit(result, json, [f"{text!r} {leaning.summary()}", *written])
 
 
-def known_actions(text: str, checkpoint: str) -> list[tuple[str, float]]:
-    """The checkpoint's actions nearest in meaning to the text, with their cosine similarity."""
-    from models.text.known import lean_on
+def lean_on(text: str, checkpoint: str) -> Leaning:
+    """The checkpoint's known actions nearest in meaning to the text."""
+    from models.text.encoder import load_text_encoder
+    from models.text.known import known_actions
     from motion.generator import load_generator
 
-    return lean_on(text, actions=[action for action, _ in load_generator(checkpoint).config.known])
+    config = load_generator(checkpoint).config
+    return known_actions([action for action, _ in config.known], load_text_encoder(config.text)).leaning(text)
 
 
 def default_output(text: str) -> Path:
@@ -99,12 +106,18 @@ def check_outputs(outputs: list[Path], n: int) -> list[list[Path]]:
     return [[path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for path in outputs] for k in range(n)]
 
 
-def _write(motion: Motion, path: Path, body: Any, *, size: str, quiet: bool) -> None:
+def _size(text: str) -> tuple[int, int]:
+    from viz.render import parse_size
+
+    return parse_size(text)
+
+
+def _write(motion: Motion, path: Path, body: Any, *, size: tuple[int, int] | None, quiet: bool) -> None:
     if path.suffix.lower() in DATA_SUFFIXES:
         from models.formats import write_motion
 
         write_motion(motion, path, body=body)
         return
-    from viz.render import parse_size, render_motion
+    from viz.render import render_motion
 
-    render_motion(motion, path, size=parse_size(size), body=body, progress=not quiet)
+    render_motion(motion, path, size=size or (512, 512), fps=motion.fps, body=body, progress=not quiet)
