@@ -272,7 +272,8 @@ def test_filters_keep_to_licences() -> None:
 def test_the_real_set_keeps_bones_and_contacts(mocap_folder: Path) -> None:
     from dataclasses import asdict
 
-    from models.body.retarget import global_rotations, retarget_tracks, target_body
+    from models.body.retarget import global_rotations, retarget_tracks
+    from models.body.retarget_body import target_body
     from models.body.retarget_quality import measure
     from models.data.mocap import MocapFolder
 

@@ -6,17 +6,15 @@ the legs are then re-solved (analytic two-bone inverse kinematics) so that the t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from laban.errors import LabanError
 from models.body.clip import SkeletonClip
-from models.body.model import BodyModel, load_body
+from models.body.model import BodyModel
+from models.body.retarget_body import TargetBody, target_body
 from models.body.retarget_calibrate import Calibration, calibrate, floor_shift
 from models.body.retarget_map import map_joints
 from models.body.retarget_source import LIMBS, SourceTracks, leg_length, tracks_from_clip, tracks_from_joints
@@ -29,32 +27,7 @@ _UP = np.array([0.0, 1.0, 0.0], np.float32)
 
 _SOLID = [JOINT[name] for name in ("pelvis", "spine1", "spine2", "spine3", "neck", "head", "left_hip", "right_hip",
                                    "left_knee", "right_knee", "left_shoulder", "right_shoulder")]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TargetBody:
-    """Rest joints of the body to reach (SMPL-X order, metres) and the height of its soles in the same coordinates."""
-
-    joints: Float[ndarray, "22 3"]
-    floor: float
-    radii: Float[ndarray, " 22"]
-    """Distance in metres from each joint to the nearest skin."""
-
-    def bone(self, start: str, end: str) -> Float[ndarray, " 3"]:
-        """Vector from one rest joint to another."""
-        return self.joints[JOINT[end]] - self.joints[JOINT[start]]
-
-    def sole(self, part: str) -> float:
-        """Height above the soles of "foot" (base of the toes) or "ankle", the mean of both sides."""
-        return float(self.joints[[JOINT[f"left_{part}"], JOINT[f"right_{part}"]], 1].mean() - self.floor)
-
-
-def target_body(body: BodyModel | None = None) -> TargetBody:
-    """The average shape of a body (None: the default body) as a target."""
-    body = body or load_body()
-    joints, skin = body.joint_template[:NUM_BODY], body.v_template
-    radii = torch.cdist(joints, skin).min(dim=1).values
-    return TargetBody(joints.numpy(), float(skin[:, 1].min()), radii.numpy())
+_MOST_RAISED = 0.3  # metres; a hand deeper than this is not brought above the floor
 
 
 def retarget(
@@ -112,6 +85,7 @@ def solve(
     _spine(world, tracks, target)
     _arms(world, tracks, target)
     pelvis = _legs(world, tracks, calibration, target)
+    _raise_hands(world, pelvis, target)
     return world, pelvis - target.joints[0]
 
 
@@ -168,9 +142,8 @@ def _spine(world: Float[ndarray, "frames 22 3 3"], tracks: SourceTracks, target:
 
 def _arms(world: Float[ndarray, "frames 22 3 3"], tracks: SourceTracks, target: TargetBody) -> None:
     for side in ("left", "right"):
-        collar, shoulder, elbow, wrist = (f"{side}_{part}" for part in ("collar", "shoulder", "elbow", "wrist"))
-        world[:, JOINT[collar]] = world[:, JOINT["spine3"]]
-        for bone in ((collar, shoulder), (shoulder, elbow), (elbow, wrist)):
+        shoulder, elbow, wrist = (f"{side}_{part}" for part in ("shoulder", "elbow", "wrist"))
+        for bone in ((shoulder, elbow), (elbow, wrist)):
             _aim(world, target, bone, _direction(tracks, *bone))
 
 
@@ -229,13 +202,33 @@ def _floor_lift(
 
     A source that lies or kneels has bones nearer the floor than this body's flesh allows.
     """
-    heights = np.empty((len(world), NUM_BODY), np.float32)
-    heights[:, 0] = pelvis[:, 1]
-    for joint in range(1, NUM_BODY):
-        bone = target.joints[joint] - target.joints[PARENTS[joint]]
-        heights[:, joint] = heights[:, PARENTS[joint]] + world[:, PARENTS[joint], 1] @ bone
-    sunk = np.maximum((target.radii - heights)[:, _SOLID].max(axis=1), 0)
+    heights = target.heights(world, pelvis)
+    lowest = np.min([target.lowest(world, heights, joint) for joint in _SOLID], axis=0)
+    sunk = np.maximum(-lowest, 0)
     return gaussian_filter1d(maximum_filter1d(sunk, round(0.3 * fps) | 1), 0.1 * fps, mode="nearest")
+
+
+def _raise_hands(
+    world: Float[ndarray, "frames 22 3 3"], pelvis: Float[ndarray, "frames 3"], target: TargetBody
+) -> None:
+    """Bend the arms so that hands that would sink into the floor rest on it."""
+    heights = target.heights(world, pelvis)
+    for _, _, wrist, _ in LIMBS[2:]:
+        sunk = np.maximum(-target.lowest(world, heights, JOINT[wrist]), 0)
+        rise = np.where(sunk < _MOST_RAISED, sunk, 0)
+        if not rise.any():
+            continue
+        shoulder, elbow = wrist.replace("wrist", "shoulder"), wrist.replace("wrist", "elbow")
+        bones = target.bone(shoulder, elbow), target.bone(elbow, wrist)
+        first, second = (turn(world[:, JOINT[name]], bone) for name, bone in zip((shoulder, elbow), bones, strict=True))
+        goal = first + second + rise[:, None] * _UP
+        back = -world[:, JOINT[elbow]][..., :, 2]
+        middle = two_bone(np.zeros_like(goal), goal, bones, first - 0.5 * (first + second) + 0.02 * back)
+        moved = rise > 0
+        for bone, direction in (((shoulder, elbow), middle), ((elbow, wrist), goal - middle)):
+            aimed = world.copy()
+            _aim(aimed, target, bone, unit(direction))
+            world[moved, JOINT[bone[0]]] = aimed[moved, JOINT[bone[0]]]
 
 
 def _foot_differences(

@@ -109,7 +109,7 @@ def _trunk_turns(
     turned: Float[ndarray, "frames 22 3 3"],
     target: Float[ndarray, "22 3"],
 ) -> None:
-    """Pelvis, chest and head: on average over upright frames they stand to the trunk as in the T-pose."""
+    """Pelvis, chest, head: on average over upright frames as in the T-pose; collars too while the arms hang."""
     trunk, hips, _ = _axes(places)
     goal = np.stack(_axes(target)[1::-1] + (_axes(target)[2],), axis=-1)
     shoulders = places[:, JOINT["left_shoulder"]] - places[:, JOINT["right_shoulder"]]
@@ -117,6 +117,12 @@ def _trunk_turns(
         wanted = frame(trunk, side) @ goal.T
         for name in names:
             turns[JOINT[name]] = mean_rotation((turned[:, JOINT[name]].swapaxes(-1, -2) @ wanted).sum(0))
+    chest = turned[:, JOINT["spine3"]] @ turns[JOINT["spine3"]]
+    for side in ("left", "right"):
+        arm = unit(places[:, JOINT[f"{side}_elbow"]] - places[:, JOINT[f"{side}_shoulder"]])[:, 1]
+        hanging = arm <= max(-0.5, float(np.quantile(arm, min(1.0, _ENOUGH / len(arm)))))
+        collar = turned[hanging, JOINT[f"{side}_collar"]].swapaxes(-1, -2)
+        turns[JOINT[f"{side}_collar"]] = mean_rotation((collar @ chest[hanging]).sum(0))
 
 
 def _limb_turns_from_rest(

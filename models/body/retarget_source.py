@@ -63,6 +63,9 @@ def tracks_from_clip(clip: SkeletonClip, to22: Float[ndarray, "22 joints"]) -> S
     places, turned = clip_world(clip)
     weights = to22.astype(np.float32)
     carriers = weights.argmax(1)
+    for side in ("left", "right"):  # without a collar bone of its own the shoulder hangs on the chest
+        if carriers[JOINT[f"{side}_collar"]] == carriers[JOINT[f"{side}_shoulder"]]:
+            carriers[JOINT[f"{side}_collar"]] = carriers[JOINT["spine3"]]
     return SourceTracks(
         places=np.einsum("kj,tjc->tkc", weights, places, optimize=True),
         turned=turned[:, carriers],
@@ -87,8 +90,11 @@ def tracks_from_joints(joints: Float[ndarray, "frames 22 3"], fps: float) -> Sou
     chest = frame(at["neck"] - at["spine3"], shoulders)
     for name in ("pelvis", "spine1"):
         turned[:, JOINT[name]] = pelvis
-    for name in ("spine2", "spine3", "neck", "left_collar", "right_collar"):
+    for name in ("spine2", "spine3", "neck"):
         turned[:, JOINT[name]] = chest
+    for side in ("left", "right"):
+        collar = at[f"{side}_shoulder"] - at[f"{side}_collar"]
+        turned[:, JOINT[f"{side}_collar"]] = frame(collar, chest[..., :, 1])
     turned[:, JOINT["head"]] = frame(at["head"] - at["neck"], shoulders)
     for upper, hinge, end, axis in LIMBS:
         first, second = unit(at[hinge] - at[upper]), unit(at[end] - at[hinge])

@@ -24,7 +24,7 @@ from models.data.jobs import BuiltClip, Job, Outcome, Skipped
 from models.data.mocap import mocap_jobs
 
 _PIECES = "pieces"
-_REVISION = 1
+_REVISION = 2
 """Raise when the retargeting changes, so that pieces of older builds are not taken over."""
 
 

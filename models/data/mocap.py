@@ -18,7 +18,8 @@ from laban.errors import LabanError
 from models.body.clip import SkeletonClip, clip_world
 from models.body.model import BodyModel
 from models.body.pose import motion_joints
-from models.body.retarget import TargetBody, global_rotations, retarget_tracks, target_body
+from models.body.retarget import global_rotations, retarget_tracks
+from models.body.retarget_body import TargetBody, target_body
 from models.body.retarget_calibrate import Calibration, calibrate
 from models.body.retarget_quality import measure
 from models.body.retarget_source import SourceTracks, tracks_from_clip, tracks_from_joints
