@@ -24,10 +24,23 @@ OPEN_BODY = Path(__file__).parent / "data" / "smplx_open_body.npz"
 FULL_SHAPE_COMPONENTS = 300
 """Shape components of a full SMPL-X file; its expressions follow. Smaller files have 10 and 10."""
 
+BLOCK = 2048
+"""Vertices skinned together: larger blocks need more joints each, smaller ones more passes."""
+
 _MAX_BYTES = 2_000_000_000
 _REQUIRED = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
 _OPTIONAL = ("v_colors", "lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords",
              "hands_meanl", "hands_meanr")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SkinBlock:
+    """Vertices `start:stop` and the weights of the few joints that move any of them."""
+
+    start: int
+    stop: int
+    joints: Int[Tensor, " used"]
+    weights: Float[Tensor, "used block"]
 
 
 @dataclass(frozen=True)
@@ -68,13 +81,28 @@ class BodyModel:
         """How the rest joints move with the expressions."""
         return torch.einsum("jv,vdk->jdk", self.J_regressor, self.exprdirs)
 
-    def rest_joints(self, betas: Float[Tensor, "batch shape"] | None = None) -> Float[Tensor, "batch 55 3"]:
+    @cached_property
+    def blocks(self) -> tuple[SkinBlock, ...]:
+        """Consecutive runs of vertices with the joints that each of them needs."""
+        blocks = []
+        for start in range(0, len(self.weights), BLOCK):
+            weights = self.weights[start : start + BLOCK]
+            joints = torch.nonzero((weights != 0).any(0))[:, 0]
+            blocks.append(SkinBlock(start, start + len(weights), joints, weights[:, joints].T.contiguous()))
+        return tuple(blocks)
+
+    def rest_joints(
+        self,
+        betas: Float[Tensor, "batch shape"] | None = None,
+        expression: Float[Tensor, "faces expressions"] | None = None,
+    ) -> Float[Tensor, "bodies 55 3"]:
         """Rest joints in metres of each shape; missing components are 0, further ones than the file has are ignored."""
-        if betas is None:
-            return self.joint_template[None]
-        count = min(betas.shape[-1], self.shapedirs.shape[-1])
-        moves = torch.einsum("bk,jdk->bjd", betas[:, :count], self.joint_shapedirs[..., :count])
-        return self.joint_template + moves
+        joints = self.joint_template[None]
+        for values, moves in ((betas, self.joint_shapedirs), (expression, self.joint_exprdirs)):
+            if values is not None:
+                count = min(values.shape[-1], moves.shape[-1])
+                joints = joints + torch.einsum("bk,jdk->bjd", values[:, :count], moves[..., :count])
+        return joints
 
     def to(self, target: torch.device | str | torch.dtype) -> BodyModel:
         """The same body on another device, or with its floating-point numbers in another type."""
@@ -190,12 +218,17 @@ def _assemble(arrays: dict[str, ndarray], name: str) -> BodyModel:
         optional["hand_mean"] = torch.cat([real("hands_meanl"), real("hands_meanr")]).view(30, 3)
     return BodyModel(
         v_template=real("v_template"),
-        shapedirs=directions[..., :split].contiguous(),
-        exprdirs=directions[..., split:].contiguous(),
-        posedirs=real("posedirs") if arrays["posedirs"].any() else None,
+        shapedirs=_term_major(directions[..., :split]),
+        exprdirs=_term_major(directions[..., split:]),
+        posedirs=_term_major(real("posedirs")) if arrays["posedirs"].any() else None,
         J_regressor=real("J_regressor"),
         weights=real("weights"),
         faces=torch.from_numpy(arrays["f"].astype(np.int64)),
         name=name,
         **optional,
     )
+
+
+def _term_major(basis: Float[Tensor, "vertices 3 terms"]) -> Float[Tensor, "vertices 3 terms"]:
+    """The same basis, laid out in memory as (terms, 3, vertices): the order in which skinning multiplies it."""
+    return basis.permute(2, 1, 0).contiguous().permute(2, 1, 0)
