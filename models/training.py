@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,10 @@ from models.compat import import_lightning
 
 pl = import_lightning()
 
+Network = TypeVar("Network", bound=nn.Module)
 Batches = Callable[[int], Any]
 """step -> batch (a dataclass of tensors or a tuple); must not depend on anything but the step."""
-Loss = Callable[[nn.Module, Any, torch.Generator], Mapping[str, Tensor]]
+Loss = Callable[..., Mapping[str, Tensor]]
 """(network, batch, generator of this step) -> named terms; `loss` is the one minimised."""
 
 
@@ -185,9 +186,9 @@ class _Keeper(pl.Callback):
 
 
 def fit(
-    network: nn.Module, loss: Loss, batches: Batches, config: TrainConfig, folder: str | Path, *,
+    network: Network, loss: Loss, batches: Batches, config: TrainConfig, folder: str | Path, *,
     stop: int | None = None, minutes: float | None = None, progress: bool = True,
-) -> nn.Module:  # fmt: skip
+) -> Network:  # fmt: skip
     """Train, or go on where `folder/last.ckpt` stopped, until `config.steps`; returns the EMA network.
 
     `stop` ends the run after that many steps and `minutes` after that much time, leaving the schedule as it is; also on
@@ -206,7 +207,7 @@ def fit(
         trainer.save_checkpoint(last)
     else:
         module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
-    return module.ema.eval()
+    return cast(Network, module.ema.eval())
 
 
 def _trainer(config: TrainConfig, folder: Path, end: int, *, minutes: float | None, progress: bool) -> Any:

@@ -44,7 +44,8 @@ def _features(
     dataset: MotionDataset, records: Sequence[ClipRecord], *, quiet: bool
 ) -> tuple[Float[ndarray, "2 rows 205"], list[int]]:
     rest = load_body(OPEN_BODY).joint_template.numpy()
-    key = json.dumps([rifke.LAYOUT.name, rest.round(5).tolist(), [(r.id, r.start, r.frames) for r in records]])
+    built = (dataset.folder / "rotations.npy").stat().st_mtime_ns  # a rebuilt dataset has other motions
+    key = json.dumps([rifke.LAYOUT.name, built, rest.round(5).tolist(), [(r.id, r.start, r.frames) for r in records]])
     path = dataset.folder / f"{rifke.LAYOUT.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
     if not path.exists():
         pairs, starts, rows = [], [], 0

@@ -49,12 +49,12 @@ def generate(
 
     Raises LabanError for an empty text or a duration that is not between half a second and ten minutes.
     """
-    network, encoder = load_generator(checkpoint), None
-    encoder = load_text_encoder(network.config.text)
     lengths = [seconds] * len(texts) if isinstance(seconds, int | float) else list(seconds)
     if len(lengths) != len(texts):
         raise LabanError(f"{len(texts)} texts but {len(lengths)} durations; give one each, or one for all")
     frames = [_check(text, length) for text, length in zip(texts, lengths, strict=True)]
+    network = load_generator(checkpoint)
+    encoder = load_text_encoder(network.config.text)
     device = pick_device(config.device)
     network = network.to(device)
     order = sorted(range(len(texts)), key=lambda i: frames[i])

@@ -48,6 +48,10 @@ class TextMotion:
 class Generator(nn.Module):
     """Denoiser of normalised features with what is needed to decode them."""
 
+    mean: Tensor
+    std: Tensor
+    rest_joints: Tensor
+
     def __init__(self, config: GeneratorConfig, rest: Float[Tensor, "55 3"] | None = None) -> None:
         super().__init__()
         features = config.denoiser.features

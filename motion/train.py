@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -112,6 +113,6 @@ Conditioned on the tokens and the sentence vector of the text encoder `{config.t
 """
 
 
-def with_steps(config: TrainConfig, **changes: float | int | str | None) -> TrainConfig:
+def with_steps(config: TrainConfig, **changes: Any) -> TrainConfig:
     """The configuration with every change that is not None."""
     return replace(config, **{name: value for name, value in changes.items() if value is not None})

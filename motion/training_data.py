@@ -184,7 +184,7 @@ def _near(a: ndarray, b: ndarray) -> bool:
     """Whether two frames can be blended: pelvis within 15 cm of height, joints within 25 cm on average."""
     a, b = a.astype(np.float32), b.astype(np.float32)
     apart = np.linalg.norm((a[136:] - b[136:]).reshape(-1, 3), axis=-1).mean()
-    return abs(a[0] - b[0]) < 0.15 and apart < 0.25
+    return bool(abs(a[0] - b[0]) < 0.15 and apart < 0.25)
 
 
 def _join(head: ndarray, tail: ndarray) -> ndarray:

@@ -21,6 +21,7 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     denoiser = DenoiserConfig(rifke.LAYOUT.features, width=32, layers=2, heads=2, hidden=64)
     network = Generator(GeneratorConfig(denoiser, known=(("walk", 3), ("wave", 2))), load_body().joint_template)
+    torch.nn.init.normal_(network.denoiser.out.weight, std=0.1)
     network.mean[0] = 0.9
     network.mean[4:136] = torch.eye(3)[:, :2].T.flatten().repeat(22)
     network.std.fill_(0.05)

@@ -59,8 +59,8 @@ class Condition:
         hint = None
         if self.hint is not None and other.hint is not None:
             hint = (torch.cat([self.hint[0], other.hint[0]]), torch.cat([self.hint[1], other.hint[1]]))
-        joined = (torch.cat([getattr(self, n), getattr(other, n)]) for n in ("tokens", "mask", "sentence"))
-        return Condition(*joined, slots, hint)
+        tokens, mask = torch.cat([self.tokens, other.tokens]), torch.cat([self.mask, other.mask])
+        return Condition(tokens, mask, torch.cat([self.sentence, other.sentence]), slots, hint)
 
 
 class Layer(nn.Module):
@@ -106,7 +106,7 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.out.bias)
         with torch.no_grad():
             for layer in self.layers:
-                layer.modulation[[2, 5]] = 1.0
+                layer.get_parameter("modulation")[[2, 5]] = 1.0
 
     def forward(
         self, x: Float[Tensor, "batch frames features"], t: Tensor, condition: Condition,
