@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -52,7 +52,7 @@ class Cast:
             root = torch.from_numpy(motion.root.astype(np.float32))
             return forward_kinematics(rotations, rest[:, None, :count], root)[0].numpy()
 
-    def frames(self, motion: Motion) -> Iterator[list[Mesh]]:
+    def frames(self, motion: Motion) -> Generator[list[Mesh], None, None]:
         """The surfaces of every frame, one for each actor; the next batch is skinned while the last one is used."""
         with ThreadPoolExecutor(1) as worker:
             starts = range(0, motion.frames, BATCH)

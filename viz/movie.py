@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def film(
     return motion.frames
 
 
-def shots(motion: Motion, look: Look, *, body: BodyModel | None = None) -> Iterator[Picture]:
+def shots(motion: Motion, look: Look, *, body: BodyModel | None = None) -> Generator[Picture, None, None]:
     """The pictures of a motion, one a frame, drawn as they are asked for."""
     from models.body.model import load_body
 

@@ -92,7 +92,7 @@ def _project_all(
     """Lowest occluder above the floor and strongest opacity of every cell; raises `highest` in place."""
     lowest, cover = np.full_like(highest, NOTHING_LOW), np.zeros_like(highest)
     for mesh in meshes:
-        _project(mesh.vertices, mesh.faces, frame, np.float32([mesh.opacity, floor]), lowest, highest, cover)
+        _project(mesh.vertices, mesh.faces, frame, np.array([mesh.opacity, floor], np.float32), lowest, highest, cover)
     return lowest, cover
 
 
@@ -105,7 +105,7 @@ def _softened(
     """Sum of the layers, each blurred by its own width (two box passes), at most 1."""
     total, layer, turned = np.zeros_like(lowest), np.empty_like(lowest), np.empty(lowest.shape[::-1], np.float32)
     for start, peak, end, blur in layers:
-        _weigh(lowest, cover, np.float32([start, peak, end]), layer)
+        _weigh(lowest, cover, np.array([start, peak, end], np.float32), layer)
         radius = max(1, round(blur / cell))
         for _ in range(2):
             _blur_rows(layer, turned, radius)

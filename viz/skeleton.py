@@ -32,7 +32,9 @@ def skeleton_mesh(
     ball, ball_faces = _ball()
     stick, stick_faces = _stick()
     paint = np.array(colors if colors is not None else [MIDDLE] * len(joints), np.uint8)
-    vertices, faces, tints = [], [], []
+    vertices: list[ndarray] = []
+    faces: list[ndarray] = []
+    tints: list[ndarray] = []
     for joint, parent in enumerate(parents):
         count = sum(len(v) for v in vertices)
         vertices.append(ball * (sizes[joint] if sizes is not None else JOINT_RADIUS * thickness) + joints[joint])

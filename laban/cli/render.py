@@ -54,19 +54,22 @@ def command(  # noqa: PLR0913
     check_outputs(outputs, figure=bare or timeline is not None)
     look = Look(size=parse_size(size), renderer=renderer, camera=camera, azimuth=azimuth, skeleton=skeleton,
                 colors=tuple(parse_color(c) for c in color) if color else CLOTHES)  # fmt: skip
-    score = read_timeline(source if bare else timeline) if bare or timeline else None
+    score_file = source if bare else timeline
+    score = read_timeline(score_file) if score_file else None
     motion, model = (None, None) if bare else read_part(source, body, frames)
     for target in outputs:
         if score is not None:
             _draw_score(score, target, motion, look, body=model)
-        elif target.suffix.lower() in (".mp4", ".gif"):
+            continue
+        assert motion is not None and model is not None  # without a score, the source is a motion
+        if target.suffix.lower() in (".mp4", ".gif"):
             from viz.movie import film
 
             film(motion, target, look, fps=fps, body=model, progress=not json)
         else:
             _draw_poses(motion, target, look, at=at, count=filmstrip, path=path, body=model)
     files = [str(target) for target in outputs]
-    seconds = motion.seconds if motion is not None else score.duration
+    seconds = motion.seconds if motion is not None else score.duration if score is not None else 0.0
     emit({"source": str(source), "files": files, "seconds": seconds}, json, files)
 
 

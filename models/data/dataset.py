@@ -79,7 +79,9 @@ def record_to_json(record: ClipRecord) -> dict[str, Any]:
 def record_from_json(plain: dict[str, Any]) -> ClipRecord:
     """The record of a dictionary; keys that this version does not know are ignored."""
     known = {field.name for field in fields(ClipRecord)}
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items() if key in known}
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in plain.items() if key in known
+    }
     values["captions"] = tuple(
         Caption(float(c["start"]), float(c["end"]), tuple(c["texts"])) for c in plain.get("captions", ())
     )

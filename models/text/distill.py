@@ -135,17 +135,17 @@ def initial_student(vocabulary: Sequence[str], config: StudentConfig) -> TextStu
         for part in ("weight", "bias"):
             names_qkv = [f"{prefix}attention.self.{name}.{part}" for name in ("query", "key", "value")]
             getattr(layer.qkv, part).copy_(torch.cat([weights[name] for name in names_qkv]))
-        _copy(layer.out, weights, prefix + "attention.output.dense")
-        _copy(layer.norm1, weights, prefix + "attention.output.LayerNorm")
-        _copy(layer.up, weights, prefix + "intermediate.dense")
-        _copy(layer.down, weights, prefix + "output.dense")
-        _copy(layer.norm2, weights, prefix + "output.LayerNorm")
+        _copy(layer.get_submodule("out"), weights, prefix + "attention.output.dense")
+        _copy(layer.get_submodule("norm1"), weights, prefix + "attention.output.LayerNorm")
+        _copy(layer.get_submodule("up"), weights, prefix + "intermediate.dense")
+        _copy(layer.get_submodule("down"), weights, prefix + "output.dense")
+        _copy(layer.get_submodule("norm2"), weights, prefix + "output.LayerNorm")
     return model
 
 
 def _copy(module: torch.nn.Module, weights: dict[str, Tensor], name: str) -> None:
-    module.weight.copy_(weights[name + ".weight"])
-    module.bias.copy_(weights[name + ".bias"])
+    module.get_parameter("weight").copy_(weights[name + ".weight"])
+    module.get_parameter("bias").copy_(weights[name + ".bias"])
 
 
 def distillation_loss(
