@@ -14,9 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from paraphrases import load_paraphrases
-from torch import Tensor
 
 from laban.errors import LabanError
 from models.text.encoder import CachedEncoder, load_text_encoder
@@ -123,23 +121,17 @@ def paraphrase_ranks(encoder: CachedEncoder) -> tuple[int, int, int]:
 
 
 def milliseconds(name: str) -> tuple[float, float]:
-    """Time a sentence takes alone, and in batches of 64, on the machine's threads (nothing cached)."""
+    """Processor time of a sentence alone, and in batches of 64, on one thread (nothing cached)."""
     texts = [f"a person walks forward and waves {number} times" for number in range(200)]
     encoder = load_text_encoder(name)
     encoder.encode(["warm up"])
-    begun = time.perf_counter()
+    begun = time.process_time()
     for text in texts[:72]:
         encoder.encode([text])
-    alone = (time.perf_counter() - begun) / 72
-    begun = time.perf_counter()
+    alone = (time.process_time() - begun) / 72
+    begun = time.process_time()
     encoder.encode(texts[72:])
-    return 1000 * alone, 1000 * (time.perf_counter() - begun) / 128
-
-
-def drift(name: str) -> Float[Tensor, " pairs"]:
-    """Largest difference between a sentence encoded alone and beside a longer one."""
-    alone = load_text_encoder(name)
-    return (alone.encode(["a man bows"]).sentence - alone.encode(["a man bows", "x " * 40]).sentence[:1]).abs().max()
+    return 1000 * alone, 1000 * (time.process_time() - begun) / 128
 
 
 def report(name: str) -> dict[str, object]:
@@ -189,5 +181,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     sys.exit(main())
