@@ -30,7 +30,9 @@ class Motion:
     def __post_init__(self) -> None:
         actors, frames = self.rotations.shape[:2]
         if self.rotations.shape != (actors, frames, NUM_JOINTS, 3, 3):
-            raise LabanError(f"motion: rotations have shape {self.rotations.shape}; expected (actors, frames, 55, 3, 3)")
+            raise LabanError(
+                f"motion: rotations have shape {self.rotations.shape}; expected (actors, frames, 55, 3, 3)"
+            )
         if self.root.shape != (actors, frames, 3):
             raise LabanError(f"motion: root has shape {self.root.shape}; expected {(actors, frames, 3)}")
         if not frames:
