@@ -43,10 +43,11 @@ class GenerateConfig:
 
 def generate(
     texts: Sequence[str], seconds: Sequence[float] | float, *, checkpoint: str | Path = "research",
-    config: GenerateConfig = GenerateConfig(), progress: Callable[[float], None] | None = None,
+    config: GenerateConfig = GenerateConfig(), progress: Callable[[int], None] | None = None,
 ) -> list[Motion]:  # fmt: skip
     """One motion at 20 fps per text, on the body the checkpoint was trained with.
 
+    `progress` is told the number of clips just finished.
     Raises LabanError for an empty text or a duration that is not between half a second and ten minutes.
     """
     lengths = [seconds] * len(texts) if isinstance(seconds, int | float) else list(seconds)
@@ -65,7 +66,7 @@ def generate(
         for i, rows in zip(chunk, features, strict=True):
             done[i] = to_motion(rows, network.rest)
         if progress is not None:
-            progress(len(done) / len(texts))
+            progress(len(chunk))
     return [done[i] for i in range(len(texts))]
 
 

@@ -11,6 +11,7 @@ import typer
 
 from laban.cli.options import Body, Device, DeviceOption, Json, Seed, emit
 from laban.errors import LabanError
+from laban.progress import progress
 
 if TYPE_CHECKING:
     from models.motion import Motion
@@ -58,7 +59,8 @@ def command(
 
     model = load_body(body)
     config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, device=device.value)
-    motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config)
+    with progress("sampling", n, quiet=json) as advance:
+        motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config, progress=advance)
     written = []
     for motion, paths in zip(motions, targets, strict=True):
         motion = resample(motion, fps)
