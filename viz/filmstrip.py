@@ -56,7 +56,7 @@ def filmstrip(motion: Motion, count: int, look: Look, *, body: BodyModel | None 
     frames = pick_frames(motion, count)
     joints = cast.joints(motion)[:, frames]
     azimuth = look.azimuth if look.azimuth is not None else facing_azimuth(joints[0, 0]) + TURN
-    camera, places = _line_up(joints, azimuth, look.size, bottom=0.09 if labels else 0.05)
+    camera, places = _line_up(joints, azimuth, look.size, bottom=0.085 if labels else 0.04)
     shift = places - _middles(joints)
     poses = cast.at(motion, frames.tolist())
     meshes = [_moved(mesh, shift[i]) for i, pose in enumerate(poses) for mesh in pose]
@@ -139,20 +139,20 @@ def _line_up(
 ) -> tuple[Camera, Float[ndarray, "count 3"]]:
     """A long lens that sees every pose, and the places on the floor to put them, evenly over the picture's width.
 
-    `bottom` is the part of the height below the feet that is kept free.
+    `bottom` is the part of the height below the lowest point that is kept free.
     """
     count = joints.shape[1]
-    turned = CameraPath(np.zeros((1, 3)), np.array([azimuth]), STRIP_ELEVATION, 1.0)[0].axes()
-    local = (joints - _middles(joints)[None, :, None]) @ turned[0]
-    left, right = local.min(axis=(0, 2)) - FLESH, local.max(axis=(0, 2)) + FLESH
+    axes = CameraPath(np.zeros((1, 3)), np.array([azimuth]), STRIP_ELEVATION, 1.0)[0].axes()
+    across, up = np.moveaxis((joints - _middles(joints)[None, :, None]) @ axes[:2].T, -1, 0)
+    left, right = across.min(axis=(0, 2)) - FLESH, across.max(axis=(0, 2)) + FLESH
     needed = max([*(right[:-1] - left[1:]), 2 * max(right[-1], -left[0]), 0.5]) + SPACE
-    tall = max(float(joints[..., 1].max()) + CROWN, 1.0)
-    scale = min(size[0] / (needed * count), size[1] * (0.93 - bottom) / tall)
-    places = ((np.arange(count) - (count - 1) / 2) * size[0] / (count * scale))[:, None] * turned[0]
+    lowest, highest = float(up.min()) - FLESH / 2, float(up.max()) + CROWN
+    scale = min(size[0] / (needed * count), size[1] * (0.94 - bottom) / max(highest - lowest, 1.0))
+    places = ((np.arange(count) - (count - 1) / 2) * size[0] / (count * scale))[:, None] * axes[0]
     view = size[1] / scale
-    middle = view * (0.5 - bottom)
+    middle = (lowest + view * (0.5 - bottom)) * axes[1]
     distance = view / 2 / np.tan(np.radians(STRIP_FOV) / 2)
-    path = CameraPath(np.array([[0.0, middle, 0.0]]), np.array([azimuth]), STRIP_ELEVATION, float(distance), STRIP_FOV)
+    path = CameraPath(middle[None], np.array([azimuth]), STRIP_ELEVATION, float(distance), STRIP_FOV)
     return path[0], places
 
 
