@@ -20,7 +20,10 @@ from models.body.skeleton import JOINT, NUM_BODY
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SIDES = {"l": "left", "left": "left", "lft": "left", "r": "right", "right": "right", "rgt": "right"}
-_NOISE = frozenset(["def", "org", "cc", "base", "j", "bip", "mixamorig", "character", "bend", "joint", "jnt", "bone", "sk", "skel", "b", "c", "m", "f", "avg", "human", "rig"])
+_NOISE = frozenset(
+    ("def", "org", "cc", "base", "j", "bip", "mixamorig", "character", "bend", "joint", "jnt", "bone", "sk", "skel")
+    + ("b", "c", "m", "f", "avg", "human", "rig")
+)
 _ROLES: dict[str, tuple[str, ...]] = {
     "hip": ("upleg", "upperleg", "thigh", "femur", "hip", "upperlegs", "legupper"),
     "knee": ("leg", "lowerleg", "lowleg", "shin", "calf", "tibia", "knee", "leglower"),
