@@ -162,7 +162,8 @@ def test_nothing_unpickles_downloads_code_or_edits_the_path():
     wrong = []
     for path in EVERYTHING:
         module = tree(path)
-        wrong += [f"{path.name} imports {name}" for name in imports(module) if top(name) in FORBIDDEN_MODULES]
+        if path not in TESTS:  # which make hostile files on purpose
+            wrong += [f"{path.name} imports {name}" for name in imports(module) if top(name) in FORBIDDEN_MODULES]
         for node in ast.walk(module):
             if isinstance(node, ast.Attribute) and dotted(node) in FORBIDDEN_ATTRIBUTES:
                 wrong.append(f"{path.name}:{node.lineno} uses {dotted(node)}")
