@@ -120,7 +120,7 @@ class Trainee(pl.LightningModule):
         rest = [p for p in self.network.parameters() if id(p) not in chosen]
         decay = config.weight_decay
         adam = torch.optim.AdamW(
-            [{"params": rest, "peak": config.lr}], config.lr, betas=(0.9, 0.98), weight_decay=decay, fused=True
+            [{"params": rest, "peak": config.lr}], config.lr, betas=(0.9, 0.98), weight_decay=decay, fused=config.muon_lr > 0
         )
         if not config.muon_lr:
             return adam
