@@ -50,8 +50,9 @@ def _report_lines(report: BuildReport, output: Path) -> list[str]:
         lines.append(f"{'source':24s}{'bone angle':>12s}{'toe height':>12s}{'extra slide':>13s}{'turn pace':>11s}")
     for source, figures in report.quality.items():
         if figures:
-            toe, slide = figures["toe"] * 100, figures["slide"] * 100
-            lines.append(f"{source:24s}{figures['bone']:10.1f} °{toe:9.2f} cm{slide:8.2f} cm/s{figures['pace']:10.2f}x")
+            toe, slide = figures["toe"] * 100, (figures["slide"] - figures["source_slide"]) * 100
+            pace = figures["pace"] / max(figures["source_pace"], 1e-6)
+            lines.append(f"{source:24s}{figures['bone']:10.1f} °{toe:9.2f} cm{slide:8.2f} cm/s{pace:10.2f}x")
     reasons = Counter((entry.source, entry.reason) for entry in report.skipped)
     lines += [f"skipped {count:5d}  {source}: {reason}" for (source, reason), count in reasons.most_common(_SHOWN)]
     if len(reasons) > _SHOWN:

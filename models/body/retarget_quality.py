@@ -13,6 +13,10 @@ from models.body.skeleton import JOINT, PARENTS
 from models.body.vectors import rotation_angle, unit
 
 TOES = (JOINT["left_foot"], JOINT["right_foot"])
+BUILT_IN = frozenset(JOINT[name] for name in ("left_hip", "right_hip", "left_collar", "right_collar"))
+"""Bones whose direction within pelvis or chest is the body's shape: no joint turns them, on either skeleton."""
+_POSED = [joint - 1 for joint in range(1, 22) if joint not in BUILT_IN]
+_TURNING = [joint for joint in range(22) if joint not in TOES]
 _RESTING = 0.15  # metres a second; a toe slower than this is taken to be in contact where it is low
 _LOW = 0.05  # metres above the clip's lowest toe
 
@@ -21,28 +25,36 @@ _LOW = 0.05  # metres above the clip's lowest toe
 class Quality:
     """Differences between a source and its retargeted motion; NaN where a clip has no such frames.
 
-    `bone` median angle between bones, degrees. Over frames in which a toe of the source rests: `toe` 95th percentile
-    of the change in its height beyond the clip's constant one, metres, `lift` that constant, `slide` median of the
-    extra horizontal speed, metres a second. `pace` ratio of the fastest turns (99th percentile of all joints' angular
-    velocity relative to the pelvis frame before), new over source.
+    `bone` median angle between bones, degrees; `posed` the same without those of `BUILT_IN`. Over frames in which a toe
+    of the source (scaled by leg length) rests: `lift` median change of its height, metres, which is that between the
+    skeletons' toe joints over the sole; `toe` 95th percentile of what changes beyond it; `slide` and `source_slide`
+    median horizontal speed, metres a second. `pace` and `source_pace`: 99th percentile of the angular velocities of all
+    joints but the toes, radians a second; `flip` the highest of all, new over source.
     """
 
     bone: float
+    posed: float
     toe: float
     lift: float
     slide: float
+    source_slide: float
     pace: float
+    source_pace: float
+    flip: float
 
 
 def measure(
     tracks: SourceTracks, world: Float[ndarray, "frames 22 3 3"], places: Float[ndarray, "frames 22 3"]
 ) -> Quality:
     """Quality of world rotations and joint positions of a target that follow `tracks`."""
-    scale = leg_length(places) / tracks.leg
-    toe, lift, slide = _contact(tracks.places * scale, places, tracks.fps)
+    errors = bone_errors(tracks.places, places)
+    toe, lift, slide, source_slide = _contact(tracks.places * (leg_length(places) / tracks.leg), places, tracks.fps)
+    pace, source_pace = (_turning(turned, tracks.fps) for turned in (world, tracks.turned))
+    fast, source_fast = (float(np.percentile(velocity, 99)) for velocity in (pace, source_pace))
     return Quality(
-        bone=float(np.median(bone_errors(tracks.places, places))), toe=toe, lift=lift, slide=slide,
-        pace=_pace(world) / max(_pace(tracks.turned), 1e-6),
+        bone=float(np.median(errors)), posed=float(np.median(errors[:, _POSED])), toe=toe, lift=lift, slide=slide,
+        source_slide=source_slide, pace=fast, source_pace=source_fast,
+        flip=float(pace.max() / max(source_pace.max(), 1.0)),
     )  # fmt: skip
 
 
@@ -58,23 +70,24 @@ def bone_errors(
 
 def _contact(
     source: Float[ndarray, "frames 22 3"], target: Float[ndarray, "frames 22 3"], fps: float
-) -> tuple[float, float, float]:
+) -> tuple[float, float, float, float]:
+    nothing = np.nan, np.nan, np.nan, np.nan
     if len(source) < 3:
-        return np.nan, np.nan, np.nan
+        return nothing
     before, after = (places[:, TOES] for places in (source, target))
     speeds = [np.linalg.norm(np.gradient(p[..., (0, 2)], axis=0), axis=-1) * fps for p in (before, after)]
     resting = (speeds[0] < _RESTING) & (before[..., 1] < before[..., 1].min() + _LOW)
     if not resting.any():
-        return np.nan, np.nan, np.nan
+        return nothing
     change = (after - before)[..., 1][resting]
     lift = float(np.median(change))
-    slide = float(np.median(np.maximum(speeds[1] - speeds[0], 0)[resting]))
-    return float(np.percentile(np.abs(change - lift), 95)), lift, slide
+    slide, source_slide = (float(np.median(speed[resting])) for speed in (speeds[1], speeds[0]))
+    return float(np.percentile(np.abs(change - lift), 95)), lift, slide, source_slide
 
 
-def _pace(turned: Float[ndarray, "frames 22 3 3"]) -> float:
+def _turning(turned: Float[ndarray, "frames 22 3 3"], fps: float) -> Float[ndarray, "steps joints"]:
+    """Angular velocities in radians a second between frames."""
     if len(turned) < 2:
-        return 0.0
-    limbs = turned[:, (0, 1, 2, 4, 5, 9, 15, 16, 17, 18, 19)]
-    step = limbs[1:].swapaxes(-1, -2) @ limbs[:-1]
-    return float(np.percentile(rotation_angle(step), 99))
+        return np.zeros((1, len(_TURNING)), np.float32)
+    some = turned[:, _TURNING]
+    return rotation_angle(some[1:].swapaxes(-1, -2) @ some[:-1]) * fps

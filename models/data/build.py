@@ -121,7 +121,7 @@ def _stamp(source: Path) -> str:
 
 
 def _body_print(body: BodyModel) -> str:
-    return hashlib.sha256(body.joint_template.numpy().round(4).tobytes()).hexdigest()[:16]
+    return hashlib.sha256(body.joint_template.numpy().round(3).tobytes()).hexdigest()[:16]
 
 
 def _write_piece(pieces: Path, job: Job, outcomes: Sequence[Outcome]) -> None:
