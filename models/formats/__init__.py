@@ -69,8 +69,14 @@ def write_motion(
         writer(motion, path, layout, body)
         return (path,)
     paths = tuple(_actor_path(path, i) for i in range(motion.actors))
-    for index, part in enumerate(paths):
-        writer(motion.actor(index), part, layout, body)
+    new = [part for part in paths if not part.exists()]
+    try:
+        for index, part in enumerate(paths):
+            writer(motion.actor(index), part, layout, body)
+    except BaseException:
+        for part in new:  # half a duet is no file to leave behind
+            part.unlink(missing_ok=True)
+        raise
     return paths
 
 
@@ -110,7 +116,7 @@ def actor_files(path: Path) -> list[Path]:
     """`path` itself, or, where it does not exist, `name_0`, `name_1` … beside it."""
     if path.exists():
         return [path]
-    parts = []
+    parts: list[Path] = []
     while (part := _actor_path(path, len(parts))).is_file():
         parts.append(part)
     return parts or [path]

@@ -66,9 +66,9 @@ def write_amass(motion: Motion, path: Path, *, layout: str | None = None, body: 
         raise LabanError(f"{path}: an AMASS file holds one person; found {motion.actors}")
     pelvis = rest_joints(motion.betas, body)[:, 0]
     rotations, trans = turn_world(motion.rotations, motion.root, pelvis, Z_UP_TO_Y_UP.T)
-    vectors = to_vectors(rotations[0])
+    vectors = to_vectors(rotations[0]).astype(np.float32)
     common = {
-        "trans": trans[0],
+        "trans": trans[0].astype(np.float32),
         "betas": motion.betas[0],
         "gender": motion.genders[0],
         "surface_model_type": layout,
@@ -98,7 +98,7 @@ def _smplh(vectors: Float[ndarray, "frames 55 3"], motion: Motion) -> dict[str, 
     return {
         "poses": poses,
         "mocap_framerate": float(motion.fps),
-        "dmpls": np.zeros((len(poses), 8)),
+        "dmpls": np.zeros((len(poses), 8), np.float32),
         "joint_mask": mask,
     }
 

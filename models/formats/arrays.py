@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy import ndarray
@@ -67,7 +68,8 @@ def write_npz(path: Path, arrays: Mapping[str, ndarray | str | int | float]) -> 
     from laban.files import atomic_path
 
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **{name: np.asarray(value) for name, value in arrays.items()})
+        plain: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+        np.savez_compressed(stream, allow_pickle=False, **plain)
 
 
 def check_is_file(path: Path) -> None:
@@ -91,7 +93,7 @@ def need_numbers(values: ndarray, where: str) -> ndarray:
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> ndarray:
     with archive.open(info) as stream:
-        return _read_array(stream, info.file_size, where)
+        return _read_array(cast("io.BufferedIOBase", stream), info.file_size, where)
 
 
 def _read_array(stream: io.BufferedIOBase, file_bytes: int, where: str) -> ndarray:

@@ -161,18 +161,16 @@ def _euler_quaternions(
     angles: Float[ndarray, "frames joints channels"], order: str
 ) -> Float[ndarray, "frames joints 4"]:
     """Quaternions of rotation channels in the order written: "ZXY" is Rz Rx Ry; any number of channels."""
-    import torch
-
-    from models.rotations import quaternion_multiply
-
-    result = torch.zeros(*angles.shape[:2], 4, dtype=torch.float64)
-    result[..., 0] = 1
+    w, vector = np.ones(angles.shape[:2]), [np.zeros(angles.shape[:2]) for _ in range(3)]
     for k, axis in enumerate(order):
-        turn = torch.zeros_like(result)
-        half = torch.from_numpy(angles[..., k] / 2)
-        turn[..., 0], turn[..., 1 + "XYZ".index(axis)] = torch.cos(half), torch.sin(half)
-        result = quaternion_multiply(result, turn)
-    return result.numpy()
+        cosine, sine = np.cos(angles[..., k] / 2), np.sin(angles[..., k] / 2)
+        a = "XYZ".index(axis)
+        b, c = (a + 1) % 3, (a + 2) % 3
+        x, y, z = vector[a], vector[b], vector[c]
+        # The Hamilton product with (cosine, sine about one axis), of which half the terms are zero.
+        w, vector[a] = w * cosine - x * sine, x * cosine + w * sine
+        vector[b], vector[c] = y * cosine + z * sine, z * cosine - y * sine
+    return np.stack([w, *vector], axis=-1)
 
 
 def _metres(unit: str | None, parents: list[int], offsets: Float[ndarray, "joints 3"]) -> float:

@@ -18,8 +18,7 @@ MAX_BYTES = 1 << 29
 MAX_JOINTS = 2048
 _CHANNEL_OF = {name.lower(): name for name in CHANNELS}
 _MOTION = re.compile(rb"^[ \t]*MOTION[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
-_BLANK = np.zeros(256, bool)
-_BLANK[[9, 10, 11, 12, 13, 32]] = True
+_NEWLINE, _SPACE = 10, 32  # bytes; what is not above a space parts two numbers
 
 
 @dataclass
@@ -275,21 +274,24 @@ def _table(path: Path, raw: bytes, line: int, frames: int, width: int) -> Float[
 
 def _row_lengths(codes: UInt8[ndarray, " bytes"]) -> tuple[Int[ndarray, " rows"], Int[ndarray, " rows"]]:
     """Line numbers (from 0) of the lines that hold anything, and how many words each has."""
-    blank = _BLANK[codes]
-    starts = np.flatnonzero(~blank & np.concatenate([[True], blank[:-1]])) if len(codes) else np.zeros(0, np.int64)
-    newlines = np.flatnonzero(codes == 10)
-    line_of_word = np.searchsorted(newlines, starts)
-    return np.unique(line_of_word, return_counts=True)
+    blank = codes <= _SPACE
+    first = ~blank
+    first[1:] &= blank[:-1]
+    starts = np.flatnonzero(first)
+    until = np.searchsorted(starts, np.flatnonzero(codes == _NEWLINE))  # words before the end of each line
+    counts = np.diff(np.concatenate([[0], until, [len(starts)]]))
+    rows = np.flatnonzero(counts)
+    return rows, counts[rows]
 
 
 def _floats(path: Path, raw: bytes, line: int) -> Float[ndarray, " values"]:
     try:
-        return np.array(raw.split(), dtype=np.float64)
-    except ValueError:
+        return np.fromstring(raw, np.float64, sep=" ")  # any white space, by the rule for text
+    except ValueError as error:
         for number, row in enumerate(raw.split(b"\n")):
             for word in row.split():
                 _check_number(path, word, line + number)
-        raise
+        raise LabanError(f"{path}:{line}: the values cannot be read ({error}); accepted: numbers and spaces") from error
 
 
 def _check_number(path: Path, word: bytes, line: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
-COMPONENT_TYPES = {
+COMPONENT_TYPES: dict[np.dtype[Any], int] = {
     np.dtype(np.int8): 5120,
     np.dtype(np.uint8): 5121,
     np.dtype(np.int16): 5122,

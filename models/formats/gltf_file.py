@@ -54,7 +54,7 @@ class GltfFile:
     def accessor(self, index: Any) -> Float[ndarray, "count ..."]:
         """The values of an accessor as float64, one element a row; matrices as (n, 4, 4) in row order."""
         entry = self.item("accessors", index)
-        dtype, shape = _DTYPES.get(entry.get("componentType")), ELEMENT_SHAPES.get(entry.get("type", ""))
+        dtype, shape = _DTYPES.get(entry.get("componentType", 0)), ELEMENT_SHAPES.get(entry.get("type", ""))
         count = entry.get("count")
         if dtype is None or shape is None or not isinstance(count, int) or count < 1:
             raise self.error(f"accessors[{index}] has no valid componentType, type and count")

@@ -5,7 +5,7 @@ Files that `write_glb` made come back exactly; others are retargeted.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ def read_gltf_clips(
     skeletons = _skeletons(file, scene, tracks)
     if not skeletons:
         raise LabanError(f"{path}: its animation moves no skeleton; accepted: a character with an animated skin")
-    keys = [times for channels in tracks.values() for times, _, _ in channels.values()]
+    keys = [track.times for channels in tracks.values() for track in channels.values()]
     rate = fps or _extras_rate(animation) or _key_rate(keys)
     start, end = min(times[0] for times in keys), max(times[-1] for times in keys)
     count = int(np.floor((end - start) * rate + 1e-3)) + 1
@@ -80,6 +80,19 @@ def read_gltf_clips(
     times = start + np.arange(count) / rate
     rest, posed = scene.world({}, np.zeros(1)), scene.world(tracks, times)
     return [_clip(scene, joints, rest, posed, rate, turn=up == "z") for joints in skeletons]
+
+
+@dataclass(frozen=True)
+class _Track:
+    """Keys of one node's translation or rotation: times in seconds, values as the sampler stores them."""
+
+    times: Float[ndarray, " keys"]
+    values: Float[ndarray, "values components"]
+    kind: str
+
+
+_Tracks = dict[int, dict[str, _Track]]
+"""Tracks by node and by path, "translation" or "rotation"."""
 
 
 class _Scene:
@@ -120,7 +133,7 @@ class _Scene:
         return found
 
     def local(
-        self, index: int, tracks: dict[int, dict[str, Any]], times: Float[ndarray, " frames"]
+        self, index: int, tracks: _Tracks, times: Float[ndarray, " frames"]
     ) -> tuple[Float[ndarray, "frames 3"], Float[ndarray, "frames 4"], Float[ndarray, " 3"]]:
         """Translation, rotation (x, y, z, w) and scale of a node at each time."""
         translation, rotation, scale = self.rest[index]
@@ -128,14 +141,12 @@ class _Scene:
         places = np.broadcast_to(translation, (len(times), 3))
         turns = np.broadcast_to(rotation, (len(times), 4))
         if "translation" in channels:
-            places = _sample(*channels["translation"], times, spherical=False)
+            places = _sample(channels["translation"], times, spherical=False)
         if "rotation" in channels:
-            turns = _sample(*channels["rotation"], times, spherical=True)
+            turns = _sample(channels["rotation"], times, spherical=True)
         return places, turns, scale
 
-    def world(
-        self, tracks: dict[int, dict[str, Any]], times: Float[ndarray, " frames"]
-    ) -> dict[int, Float[ndarray, "frames 4 4"]]:
+    def world(self, tracks: _Tracks, times: Float[ndarray, " frames"]) -> dict[int, Float[ndarray, "frames 4 4"]]:
         """World matrices of all nodes at each time."""
         from scipy.spatial.transform import Rotation
 
@@ -194,9 +205,9 @@ def _animation(file: GltfFile, name: str | None) -> dict[str, Any]:
     return animations[0]
 
 
-def _tracks(file: GltfFile, animation: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    """Channels by node and path: (key times, values, interpolation)."""
-    tracks: dict[int, dict[str, Any]] = {}
+def _tracks(file: GltfFile, animation: dict[str, Any]) -> _Tracks:
+    """The animation's channels that move or turn nodes; those of scale and morph targets are left out."""
+    tracks: _Tracks = {}
     samplers = animation.get("samplers", [])
     for channel in animation.get("channels", []):
         target = channel.get("target", {})
@@ -217,7 +228,7 @@ def _tracks(file: GltfFile, animation: dict[str, Any]) -> dict[int, dict[str, An
             raise file.error(f"the {path} of node {node} has {len(times)} keys and values of shape {values.shape}")
         if path == "rotation":
             values = _unit_rotations(file, values, each)
-        tracks.setdefault(node, {})[path] = (times, values, kind)
+        tracks.setdefault(node, {})[path] = _Track(times, values, kind)
     if not tracks:
         raise LabanError(f"{file.path}: its animation moves no node; accepted: a character with an animated skin")
     return tracks
@@ -234,15 +245,9 @@ def _unit_rotations(file: GltfFile, values: Float[ndarray, "keys 4"], each: int)
     return values
 
 
-def _sample(
-    keys: Float[ndarray, " keys"],
-    values: Float[ndarray, "values components"],
-    kind: str,
-    times: Float[ndarray, " frames"],
-    *,
-    spherical: bool,
-) -> Float[ndarray, "frames components"]:
+def _sample(track: _Track, times: Float[ndarray, " frames"], *, spherical: bool) -> Float[ndarray, "frames components"]:
     """Values of a channel at each time, by the interpolations of glTF 2.0, appendix C."""
+    keys, values, kind = track.times, track.values, track.kind
     at = np.clip(times, keys[0], keys[-1])
     start = np.clip(np.searchsorted(keys, at, side="right") - 1, 0, max(len(keys) - 2, 0))
     stop = np.minimum(start + 1, len(keys) - 1)
@@ -276,7 +281,7 @@ def _slerp(
     return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
 
 
-def _skeletons(file: GltfFile, scene: _Scene, tracks: dict[int, dict[str, Any]]) -> list[list[int]]:
+def _skeletons(file: GltfFile, scene: _Scene, tracks: _Tracks) -> list[list[int]]:
     """Nodes of each character, parents first: the joints of its skins, or without skins all that hangs together.
 
     Skins that share joints (body, hair, clothes) are one character; of several trees in a skin the largest counts.
