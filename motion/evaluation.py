@@ -33,7 +33,7 @@ LONGEST = 200
 SHORTEST = 20
 REFERENCES = 60
 """Captured clips of an action that its kinematic reference is averaged over, at most."""
-NEIGHBOURS = 16
+NEIGHBOURS = 8
 """Nearest training clips, by the judge, among which the nearest in pose is sought."""
 
 Features = Float[ndarray, "_ 133"]
@@ -231,8 +231,14 @@ def generated_features(items: ItemSet, checkpoint: str, generate: GenerateFuncti
     return [features_of(motion)[0] for motion in motions]
 
 
-def measure(name: str, clips: Sequence[Features], items: ItemSet, judge: Judge, bank: Bank, *, seed: int = 0) -> Row:
-    """All figures of one row: the same texts, read from `clips` in the items' order."""
+def measure(
+    name: str, clips: Sequence[Features], items: ItemSet, judge: Judge, bank: Bank, *, seed: int = 0,
+    real: Float[ndarray, "items dim"] | None = None,
+) -> Row:  # fmt: skip
+    """All figures of one row: the same texts, read from `clips` in the items' order.
+
+    `real` is the judge's embedding of the items' own clips, where it is at hand.
+    """
     motion, text = judge.embed_motion(clips), judge.embed_text(items.texts)
     precision = metrics.balanced_r_precision if items.balanced else metrics.r_precision
     found = precision(motion, text, items.texts, items.actions, seed=seed)
@@ -243,7 +249,7 @@ def measure(name: str, clips: Sequence[Features], items: ItemSet, judge: Judge, 
     classed = [i for i, action in enumerate(items.actions) if action != SEQUENCE]
     predicted = judge.predict([clips[i] for i in classed])
     micro, macro = metrics.accuracy(predicted, [items.actions[i] for i in classed])
-    real = judge.embed_motion([item.features for item in items.items])
+    real = judge.embed_motion([item.features for item in items.items]) if real is None else real
     gap, spread = metrics.kid(motion, real, seed=seed)
     figures |= {
         "accuracy micro": micro, "accuracy macro": macro, "matching": metrics.matching_distance(motion, text),
@@ -260,17 +266,16 @@ def copying(clips: Sequence[Features], motion: Float[ndarray, "clips dim"], bank
 
     def pose(i: int) -> ndarray:
         if i not in poses:
-            poses[i] = _thin_poses(bank.examples[i].features.numpy())
+            poses[i] = _poses(bank.examples[i].features.numpy())
         return poses[i]
 
-    gaps = [min(metrics.pose_distance(_thin_poses(clip), pose(int(i))) for i in row)
+    gaps = [min(metrics.pose_distance(_poses(clip), pose(int(i)), stride=4) for i in row)
             for clip, row in zip(clips, index, strict=True)]  # fmt: skip
     return {"nearest (judge)": float(np.median(distance[:, 0])), "nearest pose cm": 100 * float(np.median(gaps))}
 
 
-def _thin_poses(features: Features) -> Float[ndarray, "_ 22 3"]:
-    """Local poses at 10 a second."""
-    return metrics.local_poses(joint_features.decode(features[::2].astype(np.float64)))
+def _poses(features: Features) -> Float[ndarray, "_ 22 3"]:
+    return metrics.local_poses(joint_features.decode(features.astype(np.float64))).astype(np.float32)
 
 
 # ------------------------------------------------------------------------------------------------------------ report
@@ -294,7 +299,8 @@ def evaluate_generation(
             for seed in seeds:
                 label = f"generated: {checkpoint}" + (f" (seed {seed})" if len(seeds) > 1 else "")
                 motions[label] = generated_features(items, checkpoint, generate, seed=10_000 * seed)
-        rows += [measure(name, clips, items, judge, bank) for name, clips in motions.items()]
+        real = judge.embed_motion(motions["real"])
+        rows += [measure(name, clips, items, judge, bank, real=real) for name, clips in motions.items()]
     if samples > 1 and chosen:
         rows += [multimodality(chosen[0], judge, checkpoint, generate, samples) for checkpoint in checkpoints]
     about = {

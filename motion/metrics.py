@@ -191,17 +191,18 @@ def nearest(
     return top, np.sqrt(np.maximum(2 - 2 * cosine, 0))
 
 
-def pose_distance(query: Float[ndarray, "frames 22 3"], other: Float[ndarray, "others 22 3"]) -> float:
+def pose_distance(
+    query: Float[ndarray, "frames 22 3"], other: Float[ndarray, "others 22 3"], *, stride: int = 1
+) -> float:
     """Mean joint distance, metres, of the best placement in time of the shorter pose sequence inside the longer.
 
-    Poses are root-centred and un-yawed (`local_poses`), so travelling elsewhere does not hide a copy.
+    Every placement is tried, each compared at every `stride`-th frame. Poses are root-centred and un-yawed
+    (`local_poses`), so travelling elsewhere does not hide a copy.
     """
     short, long = (query, other) if len(query) <= len(other) else (other, query)
-    gaps = [
-        np.linalg.norm(long[start : start + len(short)] - short, axis=-1).mean()
-        for start in range(len(long) - len(short) + 1)
-    ]
-    return float(min(gaps))
+    frames = np.arange(0, len(short), stride)
+    placed = long[np.arange(len(long) - len(short) + 1)[:, None] + frames]
+    return float(np.sqrt(np.square(placed - short[frames]).sum(-1)).mean((1, 2)).min())
 
 
 def local_poses(joints: Float[ndarray, "frames 22 3"]) -> Float[ndarray, "frames 22 3"]:
@@ -225,8 +226,10 @@ KINEMATICS: dict[str, str] = {
     "bone_drift": "mm",
 }
 """Kinematic measures and their units."""
-TOE_CLEARANCE = 0.02
-"""Metres from the sole to the lowest resting joint: `penetration` counts a joint that comes nearer to y = 0."""
+TOE_CLEARANCE = 0.025
+"""Metres from the open body's sole up to its toe joint: a sole on y = 0 neither penetrates nor floats."""
+RESOLUTION: dict[str, float] = {"penetration": 1.0, "floating": 1.0, "bone_drift": 0.1}
+"""Values below this (millimetres) cannot be seen; ratios take both sides as at least this much."""
 
 
 def kinematics(joints: Float[ndarray, "frames 22 3"], fps: float) -> dict[str, float]:
@@ -250,7 +253,10 @@ def kinematics(joints: Float[ndarray, "frames 22 3"], fps: float) -> dict[str, f
 
 @dataclass(frozen=True)
 class Ratio:
-    """Generated against captured clips of the same actions; `ratio` is None where the reference is nothing at all."""
+    """Generated against captured clips of the same actions; `ratio` is None where the reference is nothing at all.
+
+    Both sides of the ratio count as at least the measure's `RESOLUTION`.
+    """
 
     generated: float
     reference: float
@@ -273,9 +279,9 @@ def kinematic_ratios(
             groups.setdefault(action, []).append(values)
     table: dict[str, dict[str, Ratio]] = {}
     for action, clips in sorted(groups.items()):
-        table[action] = {name: _ratio(_means(clips, name), _means(captured[action], name)) for name in KINEMATICS}
+        table[action] = {name: _ratio(name, _means(clips, name), _means(captured[action], name)) for name in KINEMATICS}
     if groups:
-        table["all"] = {name: _overall([table[action][name] for action in groups]) for name in KINEMATICS}
+        table["all"] = {name: _overall(name, [table[action][name] for action in groups]) for name in KINEMATICS}
     return table
 
 
@@ -283,13 +289,14 @@ def _means(clips: Sequence[dict[str, float]], name: str) -> tuple[float, int]:
     return float(np.mean([clip[name] for clip in clips])), len(clips)
 
 
-def _ratio(generated: tuple[float, int], reference: tuple[float, int]) -> Ratio:
-    ratio = generated[0] / reference[0] if reference[0] > 1e-6 else None
+def _ratio(name: str, generated: tuple[float, int], reference: tuple[float, int]) -> Ratio:
+    least = RESOLUTION.get(name, 0.0)
+    ratio = max(generated[0], least) / max(reference[0], least) if max(reference[0], least) > 1e-6 else None
     return Ratio(generated[0], reference[0], ratio, generated[1], reference[1])
 
 
-def _overall(parts: Sequence[Ratio]) -> Ratio:
+def _overall(name: str, parts: Sequence[Ratio]) -> Ratio:
     clips = sum(part.clips for part in parts)
     generated = sum(part.generated * part.clips for part in parts) / clips
     reference = sum(part.reference * part.clips for part in parts) / clips
-    return _ratio((generated, clips), (reference, sum(part.captured for part in parts)))
+    return _ratio(name, (generated, clips), (reference, sum(part.captured for part in parts)))

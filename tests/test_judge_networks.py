@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from laban.errors import LabanError
 from laban.weights import EMBEDDED, save_weights
-from models.body.skeleton import MIRROR, NUM_BODY
+from models.body.skeleton import MIRROR, NUM_BODY, PARENTS
 from models.data.dataset import Caption, ClipRecord
 from models.motion_text import learning
-from models.motion_text.augment import Augmentation, augment, change_speed, mirror
+from models.motion_text.augment import BUILD, Augmentation, augment, change_build, change_speed, mirror
 from models.motion_text.encoder import MotionTextEncoder, load_motion_text
 from models.motion_text.examples import Example, agreement, example_weights, may_agree, stretches
 from models.motion_text.network import MotionText, Sizes, pad_clips
@@ -149,6 +149,20 @@ def test_half_speed_doubles_the_frames_and_halves_the_rates():
     torch.testing.assert_close(slow[::2, 4:67], clip[:, 4:67], atol=1e-5, rtol=0)
     torch.testing.assert_close(slow[::2, 67:], clip[:, 67:] / 2, atol=1e-5, rtol=0)
     torch.testing.assert_close(change_speed(clip, 1.0), clip, atol=1e-5, rtol=0)
+
+
+def test_another_build_gives_the_features_of_a_body_with_those_bones():
+    joints, scales = walk(), torch.tensor([1.2, 1.2, 1.2, 0.8])  # hips and shoulders alike keep the heading
+    grown = joints.copy()
+    grown[:, 0] = 1.2 * joints[:, 0]
+    for joint in range(1, NUM_BODY):
+        group = next(k for k, joints_ in enumerate(BUILD) if joint in joints_)
+        grown[:, joint] = grown[:, PARENTS[joint]] + float(scales[group]) * (
+            joints[:, joint] - joints[:, PARENTS[joint]]
+        )
+    changed, expected = change_build(features(), scales), torch.from_numpy(joint_features.encode(grown))
+    torch.testing.assert_close(changed[:, :67], expected[:, :67], atol=1e-4, rtol=0)
+    torch.testing.assert_close(changed[:, 67:], expected[:, 67:], atol=1e-3, rtol=0)
 
 
 def test_augmentation_is_repeatable_bounded_and_leaves_the_original_alone():

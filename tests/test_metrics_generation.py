@@ -167,6 +167,14 @@ def test_kinematic_ratios_compare_like_with_like():
     assert table["all"]["jerk"].clips == 3
 
 
+def test_differences_too_small_to_see_are_no_difference():
+    tiny, ten, hundred = ({**dict.fromkeys(metrics.KINEMATICS, 1.0), "penetration": v} for v in (1e-4, 0.9, 3.0))
+    table = metrics.kinematic_ratios([ten], ["walk"], {"walk": [tiny]})
+    assert table["walk"]["penetration"].ratio == 1
+    table = metrics.kinematic_ratios([hundred], ["walk"], {"walk": [tiny]})
+    assert table["walk"]["penetration"].ratio == pytest.approx(3)
+
+
 def test_kinematics_of_a_sliding_sunk_body():
     joints = np.zeros((40, 22, 3))
     joints[:, :, 1] = np.linspace(0.9, 1.6, 22)
@@ -175,5 +183,5 @@ def test_kinematics_of_a_sliding_sunk_body():
     values = metrics.kinematics(joints, 20.0)
     assert set(values) == set(metrics.KINEMATICS)
     assert values["foot_skate"] == pytest.approx(0.2, rel=1e-4)
-    assert values["penetration"] == pytest.approx(10, rel=1e-4)
+    assert values["penetration"] == pytest.approx(15, rel=1e-4)
     assert values["bone_drift"] == pytest.approx(0, abs=1e-6)

@@ -8,12 +8,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models.body.skeleton import MIRROR, NUM_BODY
+from models.body.skeleton import MIRROR, NUM_BODY, PARENTS
 from models.representation.joints import LAYOUT
 
-YAW = LAYOUT.groups["yaw"].start
 RATES = [*range(1, 4), *range(67, 133)]
 """Columns per second (planar velocity, yaw rate, joint velocities): they scale with playing speed."""
+
+
+BUILD: tuple[tuple[int, ...], ...] = (
+    (1, 2, 4, 5, 7, 8, 10, 11), (3, 6, 9, 12, 15), (13, 14, 16, 17), (18, 19, 20, 21)
+)  # fmt: skip
+"""Joints whose bones (from their parent) lengthen together: legs, spine and head, shoulders, arms."""
+_GROUP = {joint: group for group, joints in enumerate(BUILD) for joint in joints}
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class Augmentation:
     """Speeds from 1 / (1 + speed) to 1 + speed."""
     size: float = 0.1
     """Body sizes from 1 - size to 1 + size."""
+    build: float = 0.1
+    """Legs, spine, shoulders and arms each from 1 - build to 1 + build times as long, beside the body's size."""
     height: float = 0.02
     """Standard deviation of a constant floor error, metres."""
     jitter: float = 0.01
@@ -64,6 +72,28 @@ def change_speed(features: Float[Tensor, "frames 133"], speed: float) -> Float[T
     return mixed
 
 
+def change_build(
+    features: Float[Tensor, "frames 133"], scales: Float[Tensor, " groups"]
+) -> Float[Tensor, "frames 133"]:
+    """Features of the same motion on a body whose bones are `scales` times as long, one scale for each of `BUILD`.
+
+    The pelvis rises and travels with the legs, so that planted feet stay planted; the heading stays as it was.
+    """
+    result = features.clone()
+    legs = scales[0]
+    result[:, :3] *= legs
+    places, speeds = features[:, 4:67].unflatten(-1, (-1, 3)), features[:, 67:].unflatten(-1, (-1, 3))
+    places = torch.cat((torch.zeros_like(places[:, :1]), places), 1)
+    new_places, new_speeds = [places[:, 0]], [legs * speeds[:, 0]]
+    for joint in range(1, NUM_BODY):
+        parent, scale = PARENTS[joint], scales[_GROUP[joint]]
+        new_places.append(new_places[parent] + scale * (places[:, joint] - places[:, parent]))
+        new_speeds.append(new_speeds[parent] + scale * (speeds[:, joint] - speeds[:, parent]))
+    result[:, 4:67] = torch.stack(new_places[1:], 1).flatten(1)
+    result[:, 67:] = torch.stack(new_speeds, 1).flatten(1)
+    return result
+
+
 def augment(
     features: Float[Tensor, "frames 133"], rule: Augmentation, generator: torch.Generator
 ) -> Float[Tensor, "new 133"]:
@@ -73,10 +103,8 @@ def augment(
     speed = (1 + rule.speed) ** (2 * picks[0] - 1)
     clip = change_speed(features[start : max(len(features) - cut, start + 4)], speed)
     first = int(picks[1] * max(len(clip) - rule.frames + 1, 1))
-    clip = clip[first : first + rule.frames].clone()
-    lengths = torch.ones(clip.shape[-1], dtype=torch.bool)
-    lengths[YAW] = False
-    clip[:, lengths] *= 1 + rule.size * (2 * picks[2] - 1)
+    groups = 1 + rule.build * (2 * torch.rand(len(BUILD), generator=generator) - 1)
+    clip = change_build(clip[first : first + rule.frames], groups * (1 + rule.size * (2 * picks[2] - 1)))
     clip[:, 0] += rule.height * torch.randn((), generator=generator)
     if picks[3] < rule.still:
         clip[:, 67:] -= clip[:, 67:70].repeat(1, NUM_BODY)

@@ -107,7 +107,8 @@ def read_examples(
 def read_joints(dataset: MotionDataset, *, quiet: bool = False) -> list[Float[np.ndarray, "_ 22 3"]]:
     """World joints at 20 fps of every record, on the open body; kept beside the dataset once computed."""
     rest = load_body(OPEN_BODY).joint_template[:22].numpy()
-    key = json.dumps([rest.round(5).tolist(), [(r.id, r.start, r.frames) for r in dataset.records]])
+    built = (dataset.folder / "rotations.npy").stat().st_mtime_ns  # a rebuilt dataset has other motions
+    key = json.dumps([built, rest.round(5).tolist(), [(r.id, r.start, r.frames) for r in dataset.records]])
     path = dataset.folder / f"joints20-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
     if not path.exists():
         with progress("joints", len(dataset.records), quiet=quiet) as advance:

@@ -69,8 +69,8 @@ only as well as the small text student allows. Styles (elderly, proud ...) are k
 
 ENCODER = Recipe(
     name="motion_text", build=MotionText, sizes=Sizes(width=192, layers=4, text_layers=2, heads=4),
-    plan=BatchPlan(size=96, seed=11, augmentation=Augmentation(still=0.1, jitter=0.015)),
-    train=TrainConfig(steps=900, lr=1e-3, warmup=60, weight_decay=0.02, ema=0.99, seed=11, accelerator="cpu",
+    plan=BatchPlan(size=80, seed=11, augmentation=Augmentation(still=0.1, jitter=0.015, build=0.15)),
+    train=TrainConfig(steps=600, lr=1e-3, warmup=60, weight_decay=0.02, ema=0.99, seed=11, accelerator="cpu",
                       save_minutes=2.0, log_every=25),
     class_weight=0.3, part_weight=0.0, card=CARD,
 )  # fmt: skip

@@ -45,8 +45,8 @@ guess from posture.
 
 JUDGE = Recipe(
     name="judge", build=JudgeNetwork, sizes=Sizes(width=192, layers=6),
-    plan=BatchPlan(size=96, seed=20471, balance=0.4, augmentation=Augmentation(jitter=0.01)),
-    train=TrainConfig(steps=900, lr=1e-3, warmup=60, weight_decay=0.02, ema=0.99, seed=20471, accelerator="cpu",
+    plan=BatchPlan(size=80, seed=20471, balance=0.4, augmentation=Augmentation(size=0.08, build=0.06)),
+    train=TrainConfig(steps=600, lr=1e-3, warmup=60, weight_decay=0.02, ema=0.99, seed=20471, accelerator="cpu",
                       save_minutes=2.0, log_every=25),
     class_weight=0.5, part_weight=0.1, card=CARD,
 )  # fmt: skip
