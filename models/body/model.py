@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
 from math import prod
@@ -107,7 +108,7 @@ class BodyModel:
     def to(self, target: torch.device | str | torch.dtype) -> BodyModel:
         """The same body on another device, or with its floating-point numbers in another type."""
         is_type = isinstance(target, torch.dtype)
-        moved = {
+        moved: dict[str, Any] = {
             field.name: value.to(target)
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), Tensor) and (not is_type or value.is_floating_point())
@@ -154,7 +155,7 @@ def read_arrays(path: Path) -> dict[str, ndarray]:
             return {key: file[key] for key in wanted}
     except LabanError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LabanError(f"{path}: is damaged or not an .npz file ({reason})") from error
 
@@ -208,7 +209,7 @@ def _assemble(arrays: dict[str, ndarray], name: str) -> BodyModel:
 
     directions = real("shapedirs")
     split = FULL_SHAPE_COMPONENTS if directions.shape[-1] > FULL_SHAPE_COMPONENTS else 10
-    optional: dict[str, Tensor] = {}
+    optional: dict[str, Any] = {}
     if "v_colors" in arrays:
         optional["colors"] = torch.from_numpy(arrays["v_colors"].astype(np.uint8))
     if "lmk_faces_idx" in arrays and len(arrays["lmk_faces_idx"]) == FACE_LANDMARKS:

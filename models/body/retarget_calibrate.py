@@ -43,9 +43,10 @@ def calibrate(tracks: Sequence[SourceTracks], target: Float[ndarray, "22 3"]) ->
     sample = _sample(tracks)
     places, turned, speed = sample
     rest = tracks[0].rest
-    standing = rest is not None and is_standing(rest)
+    standing = False
     turns = np.broadcast_to(np.eye(3), (NUM_BODY, 3, 3)).copy()
-    if standing:
+    if rest is not None and is_standing(rest):
+        standing = True
         still = rest.astype(np.float64)[None], np.broadcast_to(np.eye(3), (1, NUM_BODY, 3, 3))
         _trunk_turns(turns, *still, target)
         _limb_turns_from_rest(turns, still[0][0], target)
