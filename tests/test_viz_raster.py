@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from laban.errors import LabanError
+from viz import raster, scene, shading, shadow
 from viz.camera import Camera
 from viz.jit import cache_place
 from viz.renderer import Mesh, Renderer, make_renderer
@@ -178,6 +179,20 @@ def test_the_choice_of_back_end_is_logged_with_its_reason(caplog: pytest.LogCapt
     assert isinstance(renderer, Renderer)
     assert f"renderer: {renderer.name}, because" in caplog.text
     renderer.close()
+
+
+def test_every_kernel_is_compiled_once_for_all_kinds_of_meshes() -> None:
+    """A second variant would cost another second of a user's first run."""
+    joints = np.array([[0.0, 1.0, 0.0], [0.5, 1.0, 0.0]])
+    painted, plain = skeleton_mesh(joints, [-1, 0]), sphere(0.3, (0.0, 1.0, 0.0))
+    awkward = replace(plain, vertices=np.asfortranarray(plain.vertices), faces=np.broadcast_to(plain.faces, (1280, 3)))
+    for meshes in ([painted], [plain], [awkward], [painted, replace(plain, opacity=0.5)], []):
+        for samples in (1, 4):
+            draw(meshes, samples=samples, studio=STUDIO)
+    kernels = [k for m in (raster, scene, shading, shadow) for k in vars(m).values() if hasattr(k, "signatures")]
+    used = [len(k.signatures) for k in kernels if k.signatures]
+    assert len(used) >= 9
+    assert set(used) == {1}
 
 
 @pytest.mark.parametrize("size", [(1, 64), (64, 0), (-3, 5), (9000, 64)])

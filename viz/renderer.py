@@ -37,11 +37,17 @@ class Mesh:
     color: tuple[int, int, int] = CLAY
     opacity: float = 1.0
 
+    def __post_init__(self) -> None:
+        # Kernels are compiled for one memory layout; another would compile them again. No copy where it already is so.
+        for name in ("vertices", "faces", "colors"):
+            if (array := getattr(self, name)) is not None:
+                object.__setattr__(self, name, np.require(array, requirements=("C", "W")))
+
     def vertex_colors(self) -> UInt8[ndarray, "vertices 3"]:
         """sRGB colour of every vertex."""
         if self.colors is not None:
             return self.colors
-        return np.broadcast_to(np.array(self.color, np.uint8), (len(self.vertices), 3))
+        return np.tile(np.array(self.color, np.uint8), (len(self.vertices), 1))
 
 
 @runtime_checkable
