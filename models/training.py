@@ -119,9 +119,8 @@ class Trainee(pl.LightningModule):
         chosen = {id(p) for p in hidden} if config.muon_lr else set()
         rest = [p for p in self.network.parameters() if id(p) not in chosen]
         decay = config.weight_decay
-        adam = torch.optim.AdamW(
-            [{"params": rest, "peak": config.lr}], config.lr, betas=(0.9, 0.98), weight_decay=decay, fused=config.muon_lr > 0
-        )
+        adam = torch.optim.AdamW([{"params": rest, "peak": config.lr}], config.lr, betas=(0.9, 0.98),
+                                 weight_decay=decay, fused=config.muon_lr > 0)  # fmt: skip
         if not config.muon_lr:
             return adam
         return [
