@@ -288,3 +288,47 @@ def test_mirrored_motion_has_mirrored_joints() -> None:
     places = motion_joints(Motion(rotations, root, motion.fps))
     expected = motion_joints(motion)[..., list(MIRROR[:22]), :] * np.array([-1, 1, 1], np.float32)
     assert np.abs(places - expected).max() < 2e-3  # the body itself is symmetric to a millimetre
+
+
+def fingered(curl: float) -> tuple[Motion, SkeletonClip]:
+    """The dancer with all fingers bent alike, and the same on a skeleton with fingers in the Mixamo style."""
+    motion = dancer()
+    rotations = motion.rotations.copy()
+    for joint, name in enumerate(JOINT):
+        side = name.partition("_")[0]
+        if joint >= 25:
+            sign = -1 if side == "left" else 1
+            rotations[0, :, joint] = axis_rotation(sign * Z, np.linspace(0, curl, FRAMES))
+    motion = Motion(rotations, motion.root, motion.fps)
+    rest = load_body().joint_template.numpy()
+    joints = [*range(22), *range(25, 55)]
+    names = list(named(MIXAMO))
+    for name in list(JOINT)[25:]:
+        side, _, finger = name.partition("_")
+        names.append(f"mixamorig:{side.title()}Hand{finger.title()}")
+    parents = tuple(-1 if joint == 0 else joints.index(PARENTS[joint]) for joint in joints)
+    offsets = np.array([rest[joint] - rest[max(PARENTS[joint], 0)] for joint in joints], np.float32)
+    quaternions = matrix_to_quaternion(_tensor(rotations[0][:, joints])).numpy()
+    root = (motion.root[0] + rest[0]).astype(np.float32)
+    return motion, SkeletonClip(tuple(names), parents, offsets, quaternions, root, motion.fps)
+
+
+def test_fingers_are_carried_over_and_marked() -> None:
+    motion, clip = fingered(1.2)
+    again = retarget(clip)
+    assert again.mask[25:].all()
+    assert not again.mask[22:25].any()
+    apart = rotation_angle(motion.rotations[0, :, 25:].swapaxes(-1, -2) @ again.rotations[0, :, 25:])
+    assert np.degrees(apart).max() < 1
+
+
+def test_a_skeleton_that_ends_at_the_ankles_gets_toes() -> None:
+    clip = on_skeleton(dancer(), a_pose())
+    ends = {JOINT["left_foot"], JOINT["right_foot"]}
+    kept = [joint for joint in range(22) if joint not in ends]
+    parents = tuple(-1 if clip.parents[j] < 0 else kept.index(clip.parents[j]) for j in kept)
+    names = tuple(clip.names[j] for j in kept)
+    short = SkeletonClip(names, parents, clip.offsets[kept], clip.rotations[:, kept], clip.root, clip.fps)
+    apart = np.abs(motion_joints(retarget(short)) - motion_joints(retarget(clip)))
+    assert apart.max() < 0.12
+    assert np.median(apart) < 0.03

@@ -6,17 +6,20 @@ the legs are then re-solved (analytic two-bone inverse kinematics) so that the t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from laban.errors import LabanError
-from models.body.clip import SkeletonClip
+from models.body.clip import SkeletonClip, clip_world
 from models.body.model import BodyModel
 from models.body.retarget_body import TargetBody, target_body
 from models.body.retarget_calibrate import Calibration, calibrate, floor_shift
-from models.body.retarget_map import map_joints
+from models.body.retarget_hands import finger_rotations
+from models.body.retarget_map import map_joints, with_toes
 from models.body.retarget_source import LIMBS, SourceTracks, leg_length, tracks_from_clip, tracks_from_joints
 from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS, PARENTS
 from models.body.vectors import axis_rotation, rotation_angle, swing, turn, unit
@@ -41,9 +44,26 @@ def retarget(
 
     `to22` weighs the skeleton's joints into the 22 body joints; without it they are recognised by name (LabanError
     names those that are missing). A `calibration` made from several clips of the skeleton serves better than one clip.
+    Fingers are carried over where the skeleton has them and a rest pose that stands; `mask` says so.
     """
-    tracks = tracks_from_clip(clip, map_joints(clip) if to22 is None else to22)
-    return retarget_tracks(tracks, body=body, calibration=calibration)
+    if to22 is None:
+        clip = with_toes(clip)
+        to22 = map_joints(clip)
+    tracks = tracks_from_clip(clip, to22)
+    known = calibration or calibrate([tracks], target_body(body).joints)
+    motion = retarget_tracks(tracks, body=body, calibration=known)
+    if not known.from_rest:
+        return motion
+    carriers = to22.argmax(1)
+    hands = {
+        side: (int(carriers[JOINT[f"{side}_wrist"]]), known.turns[JOINT[f"{side}_wrist"]]) for side in ("left", "right")
+    }
+    fingers, mask = finger_rotations(clip, clip_world(clip)[1], hands, body)
+    if not mask.any():
+        return motion
+    rotations = motion.rotations.copy()
+    rotations[0, :, mask] = fingers[:, mask].swapaxes(0, 1)
+    return replace(motion, rotations=rotations, mask=motion.mask | mask)
 
 
 def retarget_joints(

@@ -35,6 +35,8 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "wrist": ("hand", "wrist", "palm"),
 }
 _GLUED = re.compile(r"^([lr])(" + "|".join(sorted({word for words in _ROLES.values() for word in words})) + ")$")
+_TOE_AHEAD, _TOE_DOWN = 0.16, 0.055
+"""Where the base of the toes is from the ankle, as parts of the leg's length."""
 _STEP = 0.02  # metres; a joint nearer to the one before it adds nothing to the spine
 
 
@@ -69,6 +71,35 @@ def map_joints(clip: SkeletonClip) -> Float[ndarray, "22 joints"]:
     return matrix
 
 
+def with_toes(clip: SkeletonClip) -> SkeletonClip:
+    """The clip with a toe joint put ahead of each ankle that has none (files may end at the ankle).
+
+    Only a rest pose that stands says where ahead is; other clips are returned as they are.
+    """
+    tree = _Tree(clip)
+    limbs = {side: tree.limb(side) for side in ("left", "right")}
+    head = tree.head()
+    if head is None or any({"hip", "ankle"} - limb.keys() for limb in limbs.values()):
+        return clip
+    bare = [side for side, limb in limbs.items() if "foot" not in limb]
+    hips = [tree.rest[limb["hip"]] for limb in limbs.values()]
+    ankles = [tree.rest[limb["ankle"]] for limb in limbs.values()]
+    up = tree.rest[head] - sum(hips) / 2
+    leg = float(np.linalg.norm(hips[0] - ankles[0]))
+    stands = up[1] > 0.9 * np.linalg.norm(up) and hips[0][1] - ankles[0][1] > 0.8 * leg
+    if not bare or not stands:
+        return clip
+    ahead = np.cross(hips[0] - hips[1], [0.0, 1.0, 0.0])
+    offset = leg * (_TOE_AHEAD * ahead / max(np.linalg.norm(ahead), 1e-9) - np.array([0.0, _TOE_DOWN, 0.0]))
+    still = np.broadcast_to(np.array([1.0, 0, 0, 0], np.float32), (clip.frames, len(bare), 4))
+    return SkeletonClip(
+        names=(*clip.names, *(f"{side}_toe" for side in bare)),
+        parents=(*clip.parents, *(limbs[side]["ankle"] for side in bare)),
+        offsets=np.concatenate([clip.offsets, np.tile(offset.astype(np.float32), (len(bare), 1))]),
+        rotations=np.concatenate([clip.rotations, still], axis=1), root=clip.root, fps=clip.fps,
+    )  # fmt: skip
+
+
 def _mix(first: dict[int, float], second: dict[int, float], share: float) -> dict[int, float]:
     return {
         joint: first.get(joint, 0.0) * (1 - share) + second.get(joint, 0.0) * share for joint in {**first, **second}
@@ -99,7 +130,7 @@ class _Tree:
     def __init__(self, clip: SkeletonClip) -> None:
         self.parents = clip.parents
         self.rest = clip.rest_joints()
-        self.sides, self.words = zip(*(_read_name(name) for name in clip.names), strict=True)
+        self.sides, self.words = zip(*(read_name(name) for name in clip.names), strict=True)
 
     def chain(self, joint: int) -> list[int]:
         """The joint and its ancestors, root last."""
@@ -174,7 +205,7 @@ def _accepted(role: str, names: set[str]) -> Sequence[str]:
     return words
 
 
-def _read_name(name: str) -> tuple[str | None, str]:
+def read_name(name: str) -> tuple[str | None, str]:
     """Side of a joint's name (None: middle) and its words run together, without prefixes and numbers."""
     words = [word.lower() for word in _WORDS.findall(name.rpartition(":")[2])]
     side = None
