@@ -71,7 +71,10 @@ class GlRenderer:
             self._forget()
             self._layers = [_Layer(self._pyrender, group, camera, self.size) for group in groups]
             self._key = key
-        solid_depth: Float32[ndarray, "height width"] | None = None
+        x0, y0, x1, y1 = self._box(meshes, camera)
+        self._window._renderer.box = (x0, self.size[1] - y1, x1 - x0, y1 - y0)
+        part = canvas[y0:y1, x0:x1]
+        solid_depth: Float32[ndarray, "rows columns"] | None = None
         for layer, group in zip(self._layers, groups, strict=True):
             lit = [
                 shade(mesh.vertices, vertex_normals(mesh.vertices, mesh.faces), mesh.vertex_colors(), eye=camera.eye,
@@ -85,7 +88,7 @@ class GlRenderer:
                 if solid_depth is not None:
                     color = np.where((depth < solid_depth)[..., None], color, np.uint8(0))
                 solid_depth = depth if solid_depth is None else np.minimum(depth, solid_depth)
-            _compose(color, canvas, np.float32(group[0].opacity), LINEAR_OF_SRGB, SRGB_OF_ROOT)
+            _compose(color, part, np.float32(group[0].opacity), LINEAR_OF_SRGB, SRGB_OF_ROOT)
         return canvas
 
     def close(self) -> None:
@@ -93,9 +96,21 @@ class GlRenderer:
         self._forget()
         self._window.delete()
 
+    def _box(self, meshes: Sequence[Mesh], camera: Camera) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom pixel of what can be seen of the meshes: the rest need not be cleared or read."""
+        points = [camera.project(mesh.vertices, self.size) for mesh in meshes if len(mesh.faces)]
+        if not points:
+            return 0, 0, 1, 1
+        seen = np.concatenate(points)
+        if seen[:, 2].min() < NEAR:
+            return 0, 0, *self.size
+        low = np.clip(np.floor(seen[:, :2].min(axis=0)) - 1, 0, np.subtract(self.size, 1)).astype(int)
+        high = np.clip(np.ceil(seen[:, :2].max(axis=0)) + 1, low + 1, self.size).astype(int)
+        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
     def _draw(
         self, layer: _Layer, *, need_depth: bool
-    ) -> tuple[UInt8[ndarray, "height width 4"], Float32[ndarray, "height width"] | None]:
+    ) -> tuple[UInt8[ndarray, "rows columns 4"], Float32[ndarray, "rows columns"] | None]:
         """Colours as square roots of linear light, weighted by the covered share in alpha; and 0..1 depth."""
         flags = self._pyrender.RenderFlags
         renderer = self._window._renderer
@@ -169,6 +184,15 @@ def _multisampled(pyrender: Any) -> type:
             super().__init__(width, height)
             self._samples = samples if samples > 1 else 0
             self.need_depth = False
+            self.box = (0, 0, width, height)
+
+        def _forward_pass(self, scene: Any, flags: int, seg_node_map: Any = None) -> Any:
+            GL.glEnable(GL.GL_SCISSOR_TEST)
+            GL.glScissor(*self.box)
+            try:
+                return super()._forward_pass(scene, flags, seg_node_map)
+            finally:
+                GL.glDisable(GL.GL_SCISSOR_TEST)
 
         def _configure_main_framebuffer(self) -> None:
             original = module.glRenderbufferStorageMultisample
@@ -183,19 +207,19 @@ def _multisampled(pyrender: Any) -> type:
                 module.glRenderbufferStorageMultisample = original
 
         def _read_main_framebuffer(self, scene: Any, flags: int) -> tuple[ndarray, ndarray | None]:
-            width, height = self._main_fb_dims
-            area = (0, 0, width, height)
+            left, bottom, width, height = self.box
+            area = (left, bottom, left + width, bottom + height)
             GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._main_fb_ms)
             GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, self._main_fb)
             GL.glBlitFramebuffer(*area, *area, GL.GL_COLOR_BUFFER_BIT, GL.GL_NEAREST)
             if self.need_depth:
                 GL.glBlitFramebuffer(*area, *area, GL.GL_DEPTH_BUFFER_BIT, GL.GL_NEAREST)
             GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._main_fb)
-            pixels = GL.glReadPixels(*area, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE)
+            pixels = GL.glReadPixels(*self.box, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE)
             color = np.frombuffer(pixels, np.uint8).reshape(height, width, 4)[::-1]
             if not self.need_depth:
                 return color, None
-            values = GL.glReadPixels(*area, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT)
+            values = GL.glReadPixels(*self.box, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT)
             return color, np.frombuffer(values, np.float32).reshape(height, width)[::-1]
 
     return Multisampled
