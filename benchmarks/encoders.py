@@ -53,6 +53,7 @@ def write_card(name: str, text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("runs/data/mocap"))
+    parser.add_argument("--model", action="append", choices=("judge", "motion_text"), help="repeatable; default: both")
     parser.add_argument("--write", action="store_true", help="put the tables into the model cards")
     options = parser.parse_args()
     examples, _ = read_examples(MotionDataset.open(options.data))
@@ -63,8 +64,8 @@ def main() -> None:
         "test without depth camera": [e for e in held if e.record.split == "test" and "noisy" not in e.record.flags],
     }
     print({items.name: items.about for items in item_sets(examples)})
-    for name, load in (("judge", load_judge), ("motion_text", load_motion_text)):
-        model = load(name)
+    for name in options.model or ("judge", "motion_text"):
+        model = load_judge(name) if name == "judge" else load_motion_text(name)
         text = table({title: figures(model, chosen) for title, chosen in sets.items()})
         note = ("Real clips never trained on (`python benchmarks/encoders.py`); R-precision in pools of 32, 95 % "
                 "interval over clips; macro is the mean over actions.")  # fmt: skip

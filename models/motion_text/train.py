@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,8 @@ def learn(recipe: Recipe, data: Path, run: Path, *, minutes: float | None = None
     train = [example for example in examples if example.record.split == "train"]
     text = load_text_encoder(TEXT_ENCODER)
     torch.manual_seed(recipe.train.seed)
-    network = recipe.build(recipe.sizes)
+    sizes = replace(recipe.sizes, actions=len(actions))
+    network = recipe.build(sizes)
     network.motion.normalise.set(torch.cat([example.features for example in train]))
     batches = batch_maker(train, actions, text_table(every_wording(train), text), recipe.plan)
     loss = learning_loss(recipe.class_weight, recipe.part_weight)
@@ -93,7 +94,7 @@ def learn(recipe: Recipe, data: Path, run: Path, *, minutes: float | None = None
     if not _finished(run, recipe.train.steps):
         return None
     config = {
-        "kind": recipe.name, "sizes": asdict(recipe.sizes), "actions": actions, "text_encoder": TEXT_ENCODER,
+        "kind": recipe.name, "sizes": asdict(sizes), "actions": actions, "text_encoder": TEXT_ENCODER,
         "text_name": text.name, "recipe": {"plan": asdict(recipe.plan), "train": asdict(recipe.train),
         "class_weight": recipe.class_weight, "part_weight": recipe.part_weight}, "clips": _counts(train),
     }  # fmt: skip
