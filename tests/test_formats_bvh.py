@@ -309,6 +309,8 @@ BAD = {
     "20: found 2 lines of values; 'Frames:' says 7": SMALL.replace("Frames: 2", "Frames: 7"),
     "20: 'x31' is not a number": SMALL.replace("11 21 31", "11 21 x31"),
     "20: value 9 is nan": SMALL.replace("11 21 31", "11 21 nan"),
+    "19: value 2 is 1e[+]30; accepted: numbers up to 1e[+]06": SMALL.replace("0 90 0", "0 1e30 0"),
+    "8: OFFSET 0 -1e30 0: accepted": SMALL.replace("OFFSET 0 50 0", "OFFSET 0 -1e30 0"),
     "19: value 2 is inf": SMALL.replace("0 90 0", "0 1e999 0"),
     "6: byte 0xff is not UTF-8": SMALL.encode().replace(b"Spine", b"Spi\xffne"),
     "19: '.*' is not a number": SMALL.encode().replace(b"0 90 0", b"0 \xff\xfe 0"),

@@ -98,3 +98,43 @@ def test_wrong_calls_are_one_line_and_status_2(
     assert message in error
     assert error.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+MIXAMO = {
+    "pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "neck": "Neck", "head": "Head",
+    **{f"{side}_{ours}": f"{side.title()}{theirs}" for side in ("left", "right") for ours, theirs in (
+        ("hip", "UpLeg"), ("knee", "Leg"), ("ankle", "Foot"), ("foot", "ToeBase"), ("collar", "Shoulder"),
+        ("shoulder", "Arm"), ("elbow", "ForeArm"), ("wrist", "Hand"))},
+}  # fmt: skip
+
+
+def test_a_foreign_skeleton_is_retargeted(tmp_path: Path) -> None:
+    """The same motion under another tool's names, in inches: bones keep their directions, feet their place."""
+    motion = sway()
+    write_motion(motion, tmp_path / "own.bvh", layout="body")
+    rows = []
+    for row in (tmp_path / "own.bvh").read_text().splitlines():
+        words = row.split()
+        if words[0] in ("ROOT", "JOINT"):
+            words[1] = f"mixamorig:{MIXAMO[words[1]]}"
+        elif words[0] == "OFFSET":
+            words[1:] = [f"{float(word) / 2.54:.6f}" for word in words[1:]]
+        elif len(words) == 69:
+            words[:3] = [f"{float(word) / 2.54:.6f}" for word in words[:3]]
+        rows.append(" ".join(words))
+    (tmp_path / "mixamo.bvh").write_text("\n".join(rows) + "\n")
+    assert run(["convert", str(tmp_path / "mixamo.bvh"), str(tmp_path / "out.npz")]) == 0
+    again, before = motion_joints(read_motion(tmp_path / "out.npz"))[0], motion_joints(motion)[0]
+    assert np.linalg.norm(again - before, axis=-1).max() < 0.03
+
+
+def test_a_skeleton_that_is_no_person_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    text = (
+        "HIERARCHY\nROOT Box\n{\nOFFSET 0 0 0\nCHANNELS 6 Xposition Yposition Zposition Xrotation Yrotation Zrotation\n"
+        "End Site\n{\nOFFSET 0 100 0\n}\n}\nMOTION\nFrames: 1\nFrame Time: 0.1\n0 0 0 0 0 0\n"
+    )
+    (tmp_path / "box.bvh").write_text(text)
+    assert run(["convert", str(tmp_path / "box.bvh"), str(tmp_path / "out.npz")]) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path}/box.bvh: retarget: found no joint for" in error
+    assert not (tmp_path / "out.npz").exists()

@@ -22,7 +22,7 @@ from models.motion import Motion
 from models.resample import resample
 from models.rotations import axis_angle_to_matrix, geodesic_angle
 
-QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def make_motion(

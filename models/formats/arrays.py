@@ -18,6 +18,9 @@ from laban.errors import LabanError
 MAX_ARRAY_BYTES = 1 << 29
 """Largest array read from one file: an hour of 55 joints at 120 fps in double precision is half a gigabyte."""
 
+LARGEST = 1e6
+"""Metres, radians, frames a second: no number of a motion file is larger."""
+
 _BROKEN = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
@@ -80,14 +83,16 @@ def check_is_file(path: Path) -> None:
         raise LabanError(f"{path}: does not exist")
 
 
-def need_numbers(values: ndarray, where: str) -> ndarray:
-    """`values` as float64; LabanError unless it holds finite real numbers."""
+def need_numbers(values: ndarray, where: str, *, limit: float = LARGEST) -> ndarray:
+    """`values` as float64; LabanError unless it holds finite real numbers of at most `limit` in size."""
     if values.dtype.kind not in "fiub":
         raise LabanError(f"{where}: holds {values.dtype} values; accepted: real numbers")
     result = values.astype(np.float64)
     if not np.isfinite(result).all():
         bad = np.argwhere(~np.isfinite(result))[0].tolist()
         raise LabanError(f"{where}: holds a NaN or infinite number, first at index {bad}")
+    if result.size and (largest := np.abs(result).max()) > limit:
+        raise LabanError(f"{where}: holds a number of size {largest:g}; accepted: up to {limit:g}")
     return result
 
 

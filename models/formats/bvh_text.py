@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from laban.errors import LabanError
-from models.formats.arrays import check_is_file
+from models.formats.arrays import LARGEST, check_is_file
 
 CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zrotation")
 MAX_BYTES = 1 << 29
@@ -164,8 +164,8 @@ class _Hierarchy:
         if not self.stack:
             raise self._error("found OFFSET outside a joint")
         values = self._floats(words[1:4])
-        if len(values) != 3 or not np.isfinite(values).all():
-            raise self._error(f"OFFSET {' '.join(words[1:4])}: accepted: three numbers")
+        if len(values) != 3 or not all(abs(value) <= LARGEST for value in values):
+            raise self._error(f"OFFSET {' '.join(words[1:4])}: accepted: three numbers up to {LARGEST:g}")
         offset = (values[0], values[1], values[2])
         if self.stack[-1] >= 0:
             self.nodes[self.stack[-1]].offset = offset
@@ -263,12 +263,11 @@ def _table(path: Path, raw: bytes, line: int, frames: int, width: int) -> Float[
         last = line + (int(rows[-1]) if len(rows) else 0)
         raise LabanError(f"{path}:{last}: found {len(rows)} lines of values; 'Frames:' says {frames}")
     values = _floats(path, raw, line).reshape(frames, width)
-    finite: Bool[ndarray, ...] = np.isfinite(values)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise LabanError(
-            f"{path}:{line + rows[row]}: value {column + 1} is {values[row, column]}; accepted: finite numbers"
-        )
+    sound: Bool[ndarray, "frames channels"] = np.abs(values) <= LARGEST  # false for NaN as well
+    if not sound.all():
+        row, column = np.argwhere(~sound)[0]
+        found = f"value {column + 1} is {values[row, column]}"
+        raise LabanError(f"{path}:{line + rows[row]}: {found}; accepted: numbers up to {LARGEST:g}")
     return values
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from laban.errors import LabanError
-from models.formats.arrays import check_is_file
+from models.formats.arrays import check_is_file, need_numbers
 from models.formats.gltf_buffer import BINARY_CHUNK, COMPONENT_TYPES, ELEMENT_SHAPES, GLB_MAGIC, JSON_CHUNK
 
 MAX_BYTES = 1 << 30
@@ -77,8 +77,7 @@ class GltfFile:
         values = np.ascontiguousarray(rows).view(dtype.newbyteorder("<")).astype(np.float64).reshape(count, *shape)
         if entry.get("normalized") and dtype.kind in "iu":
             values = np.maximum(values / np.iinfo(dtype).max, -1.0)
-        if not np.isfinite(values).all():
-            raise self.error(f"accessors[{index}] holds a NaN or infinite number")
+        values = need_numbers(values, f"{self.path}: accessors[{index}]")
         return values.swapaxes(-1, -2) if len(shape) == 2 else values
 
 

@@ -74,9 +74,7 @@ def _people(path: Path, values: ndarray) -> tuple[list[Float[ndarray, "frames 22
         raise LabanError(f"{path}: has shape {shape}; accepted: {_ACCEPTED}")
     if shape[1:] not in ((22, 3), (WIDTH,), (2, 262), *((width,) for width in WIDTHS)):
         raise LabanError(f"{path}: has shape {shape}; accepted: {_ACCEPTED}")
-    numbers = need_numbers(values, str(path))
-    if np.abs(numbers).max() > _FAR:
-        raise LabanError(f"{path}: holds {np.abs(numbers).max():g}; accepted: metres, up to {_FAR:g}")
+    numbers = need_numbers(values, str(path), limit=_FAR)
     if shape[1:] == (22, 3):
         return [numbers], HUMANML_FPS
     if shape[1:] == (WIDTH,):
