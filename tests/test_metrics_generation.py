@@ -111,6 +111,8 @@ def test_kid_grows_as_samples_leave_the_reference():
     near, _ = metrics.kid(embeddings(300, seed=2), reference)
     far, _ = metrics.kid(unit(embeddings(300, seed=2) + np.eye(16)[0]), reference)
     assert abs(near) < 20 < far
+    halves, spread = metrics.kid_of_halves(reference)
+    assert abs(halves) < spread
 
 
 def test_matching_diversity_and_multimodality_on_known_geometry():

@@ -128,10 +128,10 @@ def print_report(report: Report, *, by_action: bool = False) -> None:
     """Tables of figures and of kinematics, one of each for every item set."""
     from rich.console import Console
 
-    console = Console(width=None if Console().is_terminal else 220)
+    console = Console(width=None if Console().is_terminal else 160)
     console.print(f"protocol {report.protocol}; judge {report.judge[:12]}; seeds {', '.join(map(str, report.seeds))}; "
                   f"{report.training_clips} training clips; R-precision in pools of 32, [95 % bootstrap over clips], "
-                  "± over draws; real clips of the set are the KID reference")  # fmt: skip
+                  "± over draws; KID against the set's real clips, for these between halves")  # fmt: skip
     for name, about in report.sets.items():
         rows = [row for row in report.rows if row.set == name]
         console.print(_figures_table(f"{name}: {about}", rows))
@@ -143,16 +143,23 @@ def print_report(report: Report, *, by_action: bool = False) -> None:
 
 
 def _figures_table(title: str, rows: list[Row]) -> Table:
+    """Figures downwards, rows of the protocol across; R@3 also as a share of the real clips'."""
     from rich.table import Table
 
-    names = [figure for figure in FIGURES if any(figure in row.figures for row in rows)]
     table = Table(title=title, title_justify="left")
-    table.add_column("row")
-    for name in names:
-        table.add_column(name, justify="right")
+    table.add_column("")
     for row in rows:
-        table.add_row(row.name, *(_shown(row.figures.get(name), row.figures.get("KID sd"), name) for name in names))
+        table.add_column(row.name, justify="right", overflow="fold")
+    real = next((row for row in rows if row.name == "real"), None)
+    for name in (name for name in FIGURES if any(name in row.figures for row in rows)):
+        table.add_row(name, *(_shown(row.figures.get(name), row.figures.get("KID sd"), name) for row in rows))
+        if name.startswith("R@3") and real is not None:
+            table.add_row("  of real", *(_share(row.figures.get(name), real.figures[name]) for row in rows))
     return table
+
+
+def _share(value: Any, real: Any) -> str:
+    return "" if value is None else f"{100 * value.value / real.value:.1f} %"
 
 
 def _shown(value: Any, spread: Any, name: str) -> str:
@@ -162,8 +169,8 @@ def _shown(value: Any, spread: Any, name: str) -> str:
         return f"{value:.1f} ±{spread:.1f}"
     if isinstance(value, float):
         return f"{value:.3f}" if value < 1 else f"{value:.1f}"
-    tail = f"\n±{value.spread:.3f}" if value.spread else ""
-    return f"{value.value:.3f}\n[{value.low:.3f}, {value.high:.3f}]{tail}"
+    tail = f" ±{value.spread:.3f}" if value.spread else ""
+    return f"{value.value:.3f}{tail}\n[{value.low:.3f}, {value.high:.3f}]"
 
 
 def _kinematics_table(title: str, rows: list[Row]) -> Table:

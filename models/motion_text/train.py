@@ -62,8 +62,8 @@ Not yet: run `python -m benchmarks.encoders --write`.
 
 ## Weaknesses
 
-Most of the training set is one studio's walking, running, arm raising and waving; 70 of the 110 actions
-have fewer than six takes, 30 a single one. One body shape. Sentences far from the templates are understood
+Most of the training set is one studio's walking, running, arm raising and waving; 77 of the 109 actions
+have fewer than six takes, 35 a single one. One body shape. Sentences far from the templates are understood
 only as well as the small text student allows. Styles (elderly, proud ...) are known from three actors.
 """
 

@@ -38,7 +38,7 @@ Not yet: run `python -m benchmarks.encoders --write`.
 ## Weaknesses
 
 It forgives joint jitter and sliding feet (it was trained with noise): read the kinematic measures beside
-it. 70 of the 110 actions have fewer than six takes and 30 a single one, which is in training: for those it
+it. 77 of the 109 actions have fewer than six takes and 35 a single one, which is in training: for those it
 can only say whether a motion is like that take. Part heads of uninvolved parts (the head in a golf swing)
 guess from posture.
 """
