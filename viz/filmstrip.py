@@ -30,6 +30,9 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 TURN = 38.0
 STRIP_ELEVATION = 9.0
 STRIP_FOV = 9.0
+PATH_ELEVATION = 18.0
+BESIDE = 58.0
+"""Degrees between the way people go and the camera that sees their path."""
 SPACE = 0.18
 """Metres of air between neighbouring poses."""
 LABEL = (104, 113, 128)
@@ -75,7 +78,8 @@ def path_picture(
     cast = _cast(body, look)
     frames = pick_frames(motion, count)
     joints = cast.joints(motion)[:, frames]
-    camera = plan_camera(joints, motion.fps, look.size, kind="fixed", azimuth=look.azimuth, elevation=18.0)[0]
+    azimuth = look.azimuth if look.azimuth is not None else _beside_path(joints)
+    camera = plan_camera(joints, motion.fps, look.size, kind="fixed", azimuth=azimuth, elevation=PATH_ELEVATION)[0]
     strength = [*np.linspace(FAINTEST, 0.75, count - 1), 1.0] if count > 1 else [1.0]
     poses = cast.at(motion, frames.tolist())
     meshes = [replace(mesh, opacity=float(strength[i])) for i, pose in enumerate(poses) for mesh in pose]
@@ -132,6 +136,18 @@ def _middles(joints: Float[ndarray, "actors count joints 3"]) -> Float[ndarray, 
     pelvis = joints[:, :, 0]
     middle = (pelvis.min(axis=0) + pelvis.max(axis=0)) / 2
     return middle * np.array([1.0, 0.0, 1.0])
+
+
+def _beside_path(joints: Float[ndarray, "actors count joints 3"]) -> float:
+    """Azimuth from which the way from the first pose to the last runs across the picture, on the people's front."""
+    places = _middles(joints)
+    way = places[-1] - places[0]
+    front = facing_azimuth(joints[0, 0]) + TURN
+    if np.hypot(way[0], way[2]) < 0.5:
+        return front
+    along = float(np.degrees(np.arctan2(way[0], way[2])))
+    sides = (along - BESIDE, along + BESIDE)
+    return min(sides, key=lambda side: abs((side - front + 180) % 360 - 180))
 
 
 def _line_up(
