@@ -230,6 +230,17 @@ def test_one_recording_has_one_key_in_all_releases(path: str, key: str) -> None:
     assert recording_key(path) == key
 
 
+@pytest.mark.parametrize(("key", "value"), [("license", None), ("skeleton", "unknown")])
+def test_an_index_that_does_not_fit_is_refused(tmp_path: Path, key: str, value: str | None) -> None:
+    source = mocap_folder_of(tmp_path / "source", {"one": 40})
+    index = json.loads((source / "index.json").read_text())
+    index[0] = {name: old for name, old in index[0].items() if name != key} | ({key: value} if value else {})
+    (source / "index.json").write_text(json.dumps(index))
+    with pytest.raises(LabanError, match=f"entry 0 .*{value or key}"):
+        build_dataset([source], tmp_path / "set", quiet=True)
+    assert not (tmp_path / "set").exists()
+
+
 def test_a_folder_without_motion_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabanError, match="found no motion"):
         build_dataset([tmp_path], tmp_path / "set", quiet=True)

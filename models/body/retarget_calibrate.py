@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from models.body.retarget_source import LIMBS, SourceTracks
+from models.body.retarget_source import LIMBS, SourceTracks, natural_axis
 from models.body.skeleton import JOINT, NUM_BODY
 from models.body.vectors import axis_rotation, frame, mean_rotation, swing, turn, unit
 
@@ -25,6 +25,7 @@ _UP = np.array([0.0, 1.0, 0.0])
 _ENOUGH = 10
 _HINGE_FRAMES = 90
 _SHIFT = 0.06
+_NATURAL = 0.02
 _MOST = 20000
 
 
@@ -158,7 +159,9 @@ def _limb_turns_from_motion(
         bent = np.linalg.norm(bend, axis=-1, keepdims=True) > 0.25
         if bent.sum() < least:
             continue
-        bend *= bent + 1e-4
+        trunk = JOINT["pelvis" if end.endswith("ankle") else "spine3"]
+        natural = natural_axis(first, turned[:, trunk] @ turns[trunk], np.array(axis))
+        bend = bend * bent + _NATURAL * natural  # what is left to say about limbs that never bend
         for bone, tip, direction in ((upper, hinge, first), (hinge, end, second)):
             back = turned[:, JOINT[bone]].swapaxes(-1, -2)
             local = frame(turn(back, direction).mean(0), turn(back, bend).mean(0))

@@ -117,14 +117,21 @@ def _hinge_axis(
     fps: float,
 ) -> Float[ndarray, "frames 3"]:
     """Bending axis of a hinge, perpendicular to `first`: where it is not bent, the trunk's own `axis`."""
-    leg = abs(float(axis[0])) > 0.5
-    straight = -trunk[..., :, 1] if leg else np.sign(-axis[1]) * trunk[..., :, 0]
-    natural = turn(swing(straight, first), turn(trunk, axis))
+    natural = natural_axis(first, trunk, axis)
     bend = np.cross(first, second)
-    if leg:  # a knee that seems to bend forward is noise
+    if abs(float(axis[0])) > 0.5:  # a knee that seems to bend forward is noise
         bend = bend - np.minimum((bend * natural).sum(-1, keepdims=True), 0) * natural
     mixed = gaussian_filter1d(bend + 0.15 * natural, 0.1 * fps, axis=0, mode="nearest")
     return unit(mixed - (mixed * first).sum(-1, keepdims=True) * first)
+
+
+def natural_axis(
+    first: Float[ndarray, "frames 3"], trunk: Float[ndarray, "frames 3 3"], axis: Float[ndarray, " 3"]
+) -> Float[ndarray, "frames 3"]:
+    """Bending axis of a limb along `first` that the shortest turn from the T-pose, in the trunk's frame, gives it."""
+    leg = abs(float(axis[0])) > 0.5
+    straight = -trunk[..., :, 1] if leg else np.sign(-axis[1]) * trunk[..., :, 0]
+    return turn(swing(straight, first), turn(trunk, axis))
 
 
 def _foot_frame(

@@ -28,6 +28,20 @@ from models.data.jobs import Job, Outcome, Skipped, built
 
 CLIPS_A_JOB = 128
 CALIBRATION_CLIPS = 150
+_NEEDED = (
+    "id",
+    "source",
+    "skeleton",
+    "start",
+    "frames",
+    "fps",
+    "scale",
+    "action",
+    "label",
+    "texts",
+    "license",
+    "split",
+)
 
 
 class MocapFolder:
@@ -36,9 +50,19 @@ class MocapFolder:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.index: list[dict[str, Any]] = self._json("index.json")
-        meta = self._json("skeletons.json")
-        self.skeletons: dict[str, dict[str, Any]] = meta["skeletons"]
+        self.skeletons: dict[str, dict[str, Any]] = self._json("skeletons.json").get("skeletons", {})
+        self._check()
         self._arrays = cache(self._load)
+
+    def _check(self) -> None:
+        path = self.folder / "index.json"
+        for number, plain in enumerate(self.index):
+            missing = [key for key in _NEEDED if key not in plain]
+            if missing:
+                raise LabanError(f"{path}: entry {number} lacks {', '.join(missing)}; accepted: {', '.join(_NEEDED)}")
+            if plain["skeleton"] not in self.skeletons:
+                known = ", ".join(self.skeletons)
+                raise LabanError(f"{path}: entry {number} has skeleton {plain['skeleton']!r}; accepted: {known}")
 
     def _json(self, name: str) -> Any:
         path = self.folder / name
