@@ -138,7 +138,7 @@ def test_parity_with_pybvh_for_every_rotation_order(order: str, tmp_path: Path) 
     text, _ = random_file(3, [order] * 6)
     path = write(tmp_path, text)
     theirs = pybvh.read_bvh_file(path, world_up="+y", warn_on_world_up_disagreement=False)
-    ours = place_of(read_bvh_clip(path, unit="m"))
+    ours = place_of(read_bvh_clip(path, unit="m", up="y"))
     positions = theirs.joint_positions()
     for k, name in enumerate(theirs.joint_names):
         assert np.abs(positions[:, k] - ours[name]).max() < 2e-3, name
@@ -151,7 +151,7 @@ def test_any_hierarchy_and_channel_order_follows_the_definition(
     seed: int, orders: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     text, expected = random_file(seed, ["ZYX", *orders], positions=False)
-    clip = read_bvh_clip(write(tmp_path_factory.mktemp("bvh"), text), unit="m")
+    clip = read_bvh_clip(write(tmp_path_factory.mktemp("bvh"), text), unit="m", up="y")
     ours = place_of(clip)
     for joint, places in reference_positions(expected).items():
         assert np.abs(ours[f"bone{joint}"] - places).max() < 5e-3
@@ -167,7 +167,7 @@ def test_position_channels_of_every_joint_stand_for_its_offset(tmp_path: Path) -
             column += 1
     head, _, _ = text.partition("Frame Time: 0.0083333\n")
     rows = "\n".join(" ".join(map(str, row)) for row in expected["values"])
-    clip = read_bvh_clip(write(tmp_path, f"{head}Frame Time: 0.0083333\n{rows}\n"), unit="m")
+    clip = read_bvh_clip(write(tmp_path, f"{head}Frame Time: 0.0083333\n{rows}\n"), unit="m", up="y")
     ours = place_of(clip)
     for joint, places in reference_positions(expected).items():
         assert np.abs(ours[f"bone{joint}"] - places).max() < 5e-3
@@ -179,7 +179,7 @@ def test_a_still_reference_node_above_the_hips_is_folded_away(tmp_path: Path) ->
     )
     rows = "0 10 0 0 0 90 0 90 0 10 20 30\n0 10 0 0 0 90 1 91 2 11 21 31\n"
     head = text[: text.index("0.033333") + len("0.033333\n")]
-    clip = read_bvh_clip(write(tmp_path, head + rows), unit="m")
+    clip = read_bvh_clip(write(tmp_path, head + rows), unit="m", up="y")
     assert clip.names == ("Spine", "Spine_end")
     assert clip.root == pytest.approx(np.array([[0, 100, 0], [2, 101, -1]]), abs=1e-4)
     turned = Rotation.from_quat(clip.rotations[:, 0], scalar_first=True)
@@ -242,11 +242,47 @@ def test_the_unit_can_be_given(tmp_path: Path) -> None:
         read_bvh_clip(path, unit="furlong")
 
 
-def test_z_up_files_are_turned(tmp_path: Path) -> None:
-    upright = read_bvh_clip(write(tmp_path, SMALL), unit="m")
-    turned = read_bvh_clip(write(tmp_path, SMALL), unit="m", up="z")
-    a, b = clip_world(upright)[0], clip_world(turned)[0]
-    assert np.abs(a @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]).T - b).max() < 1e-4
+def z_up(text: str) -> str:
+    """A file of `write_bvh` as a Z-up program writes it: (x, y, z) becomes (x, -z, y), in offsets, places and turns."""
+    rows = []
+    for row in text.splitlines():
+        words = row.split()
+        if words[0] == "OFFSET":
+            words[1:] = [words[1], str(-float(words[3])), words[2]]
+        elif words[0] == "CHANNELS":
+            words = [{"Zrotation": "Yrotation", "Yrotation": "Zrotation"}.get(word, word) for word in words]
+        elif len(words) == 69:
+            numbers = [float(word) for word in words]
+            numbers[:3] = [numbers[0], -numbers[2], numbers[1]]
+            numbers[3::3] = [-number for number in numbers[3::3]]  # about z before, so about -y now
+            words = [repr(number) for number in numbers]
+        rows.append(" ".join(words))
+    return "\n".join(rows) + "\n"
+
+
+def test_z_up_files_are_recognised_and_turned(tmp_path: Path) -> None:
+    motion = random_motion(joints=22)
+    motion.rotations[:, :, 0] = np.eye(3, dtype=np.float32)
+    motion.rotations[:, :, [1, 2, 3]] = np.eye(3, dtype=np.float32)
+    write_bvh(motion, tmp_path / "y.bvh")
+    path = write(tmp_path, z_up((tmp_path / "y.bvh").read_text()), "z.bvh")
+    expected = clip_world(read_bvh_clip(tmp_path / "y.bvh"))[0]
+    bones = np.arange(22)  # the End Sites follow
+    for up in ("z", None):
+        turned = read_bvh_clip(path, up=up)
+        assert np.abs(clip_world(turned)[0][:, bones] - expected[:, bones]).max() < 1e-5
+        assert np.abs(turned.rest_joints()[:22] - read_bvh_clip(tmp_path / "y.bvh").rest_joints()[:22]).max() < 1e-5
+    assert np.abs(read_bvh(path).rotations - motion.rotations).max() < 1e-5
+    lying = clip_world(read_bvh_clip(path, up="y"))[0]
+    assert np.ptp(lying[0, :, 2]) == pytest.approx(np.ptp(expected[0, :, 1]), abs=1e-4)
+
+
+def test_somebody_who_lies_down_is_not_stood_up(tmp_path: Path) -> None:
+    rotations = np.tile(np.eye(3, dtype=np.float32), (1, 5, 55, 1, 1))
+    rotations[:, :, 0] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    write_bvh(Motion(rotations, np.zeros((1, 5, 3), np.float32), 30.0), tmp_path / "a.bvh")
+    places = clip_world(read_bvh_clip(tmp_path / "a.bvh"))[0]
+    assert np.ptp(places[0, :, 1]) < 0.5 < np.ptp(places[0, :, 2])
 
 
 @given(seed=st.integers(0, 10_000), lock=st.booleans())

@@ -18,7 +18,7 @@ def command(  # noqa: PLR0913 - a command's parameters are its options
         str | None, typer.Option(help="Variant to write: .npz smplx | smplh; .bvh body | full; .npy joints | 263.")
     ] = None,
     unit: Annotated[str | None, typer.Option(help="Length unit of a BVH (m, cm, mm, inch, cmu), else guessed.")] = None,
-    up: Annotated[str | None, typer.Option(help="Vertical axis of the source (y, z), else its format's.")] = None,
+    up: Annotated[str | None, typer.Option(help="Vertical axis (y, z), else its format's; BVH: guessed.")] = None,
     source_fps: Annotated[float | None, typer.Option(help="Rate of the source, where its file is wrong.")] = None,
     clip: Annotated[str | None, typer.Option(help="Name of the animation, where a glTF file has several.")] = None,
     body: Body = None,

@@ -166,7 +166,7 @@ def _write_smpl(motion: Motion, path: Path, layout: str | None, body: BodyModel 
 def _read_bvh(path: Path, options: ReadOptions) -> Motion:
     from models.formats.bvh import read_bvh
 
-    return read_bvh(path, fps=options.fps, unit=options.unit, up=options.up or "y", body=options.body)
+    return read_bvh(path, fps=options.fps, unit=options.unit, up=options.up, body=options.body)
 
 
 def _write_bvh(motion: Motion, path: Path, layout: str | None, body: BodyModel | None) -> None:

@@ -6,6 +6,7 @@ that `write_bvh` made, else by retargeting. BVH has no units; see `guess_unit`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,12 @@ _END = "_end"
 
 
 def read_bvh(
-    path: Path, *, fps: float | None = None, unit: str | None = None, up: str = "y", body: BodyModel | None = None
+    path: Path,
+    *,
+    fps: float | None = None,
+    unit: str | None = None,
+    up: str | None = None,
+    body: BodyModel | None = None,
 ) -> Motion:
     """Motion of one person from a BVH file; `fps`, `unit` and `up` overrule what the file says or lets guess."""
     clip = read_bvh_clip(path, fps=fps, unit=unit, up=up)
@@ -46,8 +52,10 @@ def read_bvh(
     return retarget(clip, body=body)
 
 
-def read_bvh_clip(path: Path, *, fps: float | None = None, unit: str | None = None, up: str = "y") -> SkeletonClip:
-    """The animation of a BVH file on its own skeleton, in metres and Y up.
+def read_bvh_clip(
+    path: Path, *, fps: float | None = None, unit: str | None = None, up: str | None = None
+) -> SkeletonClip:
+    """The animation of a BVH file on its own skeleton, in metres and Y up; see `guess_unit` and `guess_up`.
 
     Position channels of a joint replace its OFFSET. Where a joint below the root carries the travel (a still reference
     node above the hips), that joint becomes the root. Bones that change their length keep their mean. End Sites are
@@ -62,19 +70,11 @@ def read_bvh_clip(path: Path, *, fps: float | None = None, unit: str | None = No
     scale = _metres(unit, parents, offsets)
     rotations, places, keep = _travelling_root(parents, rotations, places * scale)
     root = places[:, keep[0]]
-    if up == "z":
-        import torch
-
-        from models.rotations import matrix_to_quaternion, quaternion_multiply
-
-        turn = matrix_to_quaternion(torch.from_numpy(Z_UP_TO_Y_UP))
-        rotations[:, keep[0]] = quaternion_multiply(turn, torch.from_numpy(rotations[:, keep[0]])).numpy()
-        root = root @ Z_UP_TO_Y_UP.T
     new_index = {old: new for new, old in enumerate(keep)}
     ends = [j for j in keep if text.nodes[j].end is not None]
     tips = np.array([text.nodes[j].end for j in ends]).reshape(-1, 3)
     still = np.tile([1.0, 0.0, 0.0, 0.0], (len(rotations), len(ends), 1))
-    return SkeletonClip(
+    clip = SkeletonClip(
         names=_unique([text.nodes[j].name for j in keep] + [text.nodes[j].name + _END for j in ends]),
         parents=(-1, *(new_index[parents[j]] for j in keep[1:]), *(new_index[j] for j in ends)),
         offsets=(np.concatenate([offsets[keep], tips]) * scale).astype(np.float32),
@@ -82,6 +82,30 @@ def read_bvh_clip(path: Path, *, fps: float | None = None, unit: str | None = No
         root=root.astype(np.float32),
         fps=fps or frame_rate(text.frame_time, text.time_text),
     )
+    return _stood_up(clip) if (up or guess_up(clip)) == "z" else clip
+
+
+def guess_up(clip: SkeletonClip) -> str:
+    """ "z" where the skeleton is tall along z and shallow along y, both at rest and in most frames, else "y".
+
+    BVH is Y up by custom, but Blender for one writes Z up. Both poses must agree: lying people are not stood up.
+    """
+    from models.body.clip import clip_world
+
+    few = replace(clip, rotations=clip.rotations[:: _every(clip)], root=clip.root[:: _every(clip)])
+    rest, posed = np.ptp(clip.rest_joints(), axis=0), np.median(np.ptp(clip_world(few)[0], axis=1), axis=0)
+    return "z" if rest[2] > 2 * rest[1] and posed[2] > 1.5 * posed[1] else "y"
+
+
+def _every(clip: SkeletonClip) -> int:
+    return max(clip.frames // 50, 1)
+
+
+def _stood_up(clip: SkeletonClip) -> SkeletonClip:
+    """A Z-up clip with Y up, rest pose and all: vectors and rotation axes are turned alike."""
+    turn = Z_UP_TO_Y_UP.T.astype(np.float32)
+    rotations = np.concatenate([clip.rotations[..., :1], clip.rotations[..., 1:] @ turn], axis=-1)
+    return replace(clip, offsets=clip.offsets @ turn, root=clip.root @ turn, rotations=rotations)
 
 
 def frame_rate(frame_time: float, text: str) -> float:
