@@ -11,14 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from laban.files import atomic_path
+from models.body.bake_dress import EYES, SKIN, dress
+from models.body.bake_face import extra_points, face_landmarks
+from models.body.bake_mesh import Surface, triangles
 from models.body.bake_shape import ShapeSpace, TPose, joint_positions, joint_regressor, shape_space, to_t_pose
 from models.body.bake_source import BaseMesh, Phenotype, data_folder, expression, morph, read_base
-from models.body.landmarks import FACE_LANDMARKS, JAW_LANDMARKS, LANDMARK_VERTICES
+from models.body.landmarks import LANDMARK_VERTICES
 from models.body.skeleton import JOINT, JOINT_NAMES, NUM_JOINTS, PARENTS
 
 PEOPLE = 200
@@ -57,25 +60,6 @@ def sculpt(folder: Path, base: BaseMesh, person: Phenotype) -> TPose:
     return to_t_pose(vertices, joint_positions(vertices, base.joint_points), base.weights)
 
 
-def kept_points(base: BaseMesh) -> Int[ndarray, " vertices"]:
-    """Points of the base mesh that the body keeps, sorted."""
-    return np.unique(np.concatenate([base.groups[name] for name in MESH_GROUPS]))
-
-
-def restrict(space: ShapeSpace, keep: Int[ndarray, " vertices"]) -> ShapeSpace:
-    """The shape space on a subset of the points."""
-    return replace(space, vertices=space.vertices[keep], vertex_components=space.vertex_components[keep])
-
-
-def triangles(quads: Int[ndarray, "quads 4"], vertices: Float[ndarray, "points 3"]) -> Int[ndarray, "faces 3"]:
-    """Each quad cut along its shorter diagonal."""
-    a, b, c, d = quads.T
-    length = np.linalg.norm(vertices[a] - vertices[c], axis=1) <= np.linalg.norm(vertices[b] - vertices[d], axis=1)
-    first = np.where(length[:, None], np.stack([a, b, c], 1), np.stack([a, b, d], 1))
-    second = np.where(length[:, None], np.stack([a, c, d], 1), np.stack([b, c, d], 1))
-    return np.stack([first, second], axis=1).reshape(-1, 3)
-
-
 def landmark_order(names: dict[str, int], count: int) -> Int[ndarray, " vertices"]:
     """Permutation that puts each named vertex at SMPL-X's own number: new vertex i is old vertex `order[i]`."""
     order = np.arange(count)
@@ -85,38 +69,16 @@ def landmark_order(names: dict[str, int], count: int) -> Int[ndarray, " vertices
     return order
 
 
-def extra_points(space: ShapeSpace, weights: Float[ndarray, "vertices 55"]) -> dict[str, int]:
-    """Vertex of each of the 21 named surface points."""
-    points, joints = space.vertices, space.joints
-
-    def furthest(joint: str, direction: tuple[float, float, float], least: float = 0.5) -> int:
-        pool = np.flatnonzero(weights[:, JOINT[joint]] > least)
-        return int(pool[np.argmax(points[pool] @ np.array(direction))])
-
-    head = np.flatnonzero(weights[:, JOINT["head"]] > 0.3)
-    result = {"nose": int(head[np.argmax(points[head, 2] - 5 * np.abs(points[head, 0]))])}
-    for side, x in (("left", 1.0), ("right", -1.0)):
-        eye = joints[JOINT[f"{side}_eye"]] + [0, 0, 0.012]
-        result[f"{side}_eye"] = int(np.argmin(np.linalg.norm(points - eye, axis=1)))
-        result[f"{side}_ear"] = furthest("head", (x, 0, 0), 0.3)
-        for finger in ("index", "middle", "ring", "pinky"):
-            result[f"{side}_{finger}"] = furthest(f"{side}_{finger}3", (x, 0, 0))
-        result[f"{side}_thumb"] = furthest(f"{side}_thumb3", (x, -0.6, 0.6))
-        result[f"{side}_big_toe"] = furthest(f"{side}_foot", (-0.7 * x, 0, 1))
-        result[f"{side}_small_toe"] = furthest(f"{side}_foot", (x, 0, 0.5))
-        result[f"{side}_heel"] = furthest(f"{side}_ankle", (0, -0.5, -1))
-    return result
-
-
-def clothes_colors(vertices: Float[ndarray, "vertices 3"], weights: Float[ndarray, "vertices 55"]) -> ndarray:
-    """First colours."""
-    colors = np.full((len(vertices), 3), (214, 168, 140), np.uint8)
-    part = weights.argmax(1)
-    shirt = np.isin(part, [3, 6, 9, 13, 14, 16, 17])
-    colors[shirt] = (70, 110, 160)
-    colors[np.isin(part, [0, 1, 2, 4, 5])] = (60, 60, 75)
-    colors[np.isin(part, [7, 8, 10, 11])] = (40, 36, 34)
-    return colors
+def bare_surface(folder: Path, base: BaseMesh, wide: ShapeSpace) -> Surface:
+    """The naked mesh: skin and eyes. Attributes: 55 weights, shape components, expressions, lips and ears masks."""
+    quads = np.concatenate([base.groups[name] for name in MESH_GROUPS])
+    keep, numbers = np.unique(quads, return_inverse=True)
+    points = wide.vertices[keep]
+    moves = [expression(folder, len(base.vertices), *actions)[keep] for actions in EXPRESSIONS]
+    columns = [base.weights[keep], wide.vertex_components[keep].reshape(len(keep), -1), *moves]
+    attributes = np.column_stack([*columns, base.masks["lips"][keep], base.masks["ears"][keep]])
+    parts = np.where(keep > base.groups["body"].max(), EYES, SKIN)
+    return Surface(points, attributes, parts, triangles(numbers.reshape(-1, 4), points))
 
 
 def bake(folder: Path) -> dict[str, ndarray]:
@@ -125,29 +87,30 @@ def bake(folder: Path) -> dict[str, ndarray]:
     base = read_base(folder)
     neutral = sculpt(folder, base, NEUTRAL)
     people = [sculpt(folder, base, random_person(rng)) for _ in range(PEOPLE)]
-    keep = kept_points(base)
-    place = np.full(len(base.vertices), -1)
-    place[keep] = np.arange(len(keep))
-    wide = restrict(shape_space(neutral, people, REGRESSOR_COMPONENTS), keep)
-    space = restrict(shape_space(neutral, people, COMPONENTS), keep)
-    faces_moves = np.stack([expression(folder, len(base.vertices), *actions)[keep] for actions in EXPRESSIONS], axis=2)
-    regressor = joint_regressor(wide, faces_moves, place[base.mirror[keep]])
-    weights = base.weights[keep]
-    faces = triangles(place[np.concatenate([base.groups[name] for name in MESH_GROUPS])], space.vertices)
-    order = landmark_order(extra_points(space, weights), len(keep))
-    shapes = np.concatenate([space.vertex_components, faces_moves], axis=2)
-    print(f"{len(keep)} vertices, {len(faces)} faces, {space.explained:.2%} of the shapes' variance")
+    wide = shape_space(neutral, people, REGRESSOR_COMPONENTS)
+    bare = bare_surface(folder, base, wide)
+    lips, ears = bare.attributes.shape[1] - 2, bare.attributes.shape[1] - 1
+    surface, colors = dress(bare, wide.joints, lips, ears)
+    weights = surface.attributes[:, :NUM_JOINTS]
+    terms = 3 * REGRESSOR_COMPONENTS
+    shapes = surface.attributes[:, NUM_JOINTS : NUM_JOINTS + terms].reshape(-1, 3, REGRESSOR_COMPONENTS)
+    moves = surface.attributes[:, NUM_JOINTS + terms : lips].reshape(-1, len(EXPRESSIONS), 3).transpose(0, 2, 1)
+    dressed = replace(wide, vertices=surface.points, vertex_components=shapes)
+    regressor = joint_regressor(dressed, moves)
+    names = extra_points(surface.points, wide.joints, weights)
+    order = landmark_order(names, len(weights))
+    print(f"{len(weights)} vertices, {len(surface.faces)} faces")
     return {
-        "v_template": space.vertices[order].astype(np.float32),
-        "shapedirs": shapes[order].astype(np.float16),
-        "posedirs": np.zeros((len(keep), 3, 9 * (NUM_JOINTS - 1)), np.int8),
+        "v_template": surface.points[order].astype(np.float32),
+        "shapedirs": np.concatenate([shapes[..., :COMPONENTS], moves], axis=2)[order].astype(np.float16),
+        "posedirs": np.zeros((len(weights), 3, 9 * (NUM_JOINTS - 1)), np.int8),
         "J_regressor": regressor[:, order].astype(np.float32),
         "weights": weights[order].astype(np.float32),
-        "f": np.argsort(order)[faces].astype(np.uint32),
+        "f": np.argsort(order)[surface.faces].astype(np.uint32),
         "kintree_table": np.array([[2**32 - 1, *PARENTS[1:]], list(range(NUM_JOINTS))], np.int64),
-        "v_colors": clothes_colors(space.vertices, weights)[order],
+        "v_colors": colors[order],
         **hands(neutral),
-        **face_landmarks(),
+        **face_landmarks(surface, surface.attributes[:, lips], names["nose"]),
     }
 
 
@@ -160,17 +123,6 @@ def hands(neutral: TPose) -> dict[str, ndarray]:
         result[f"hands_mean{letter}"] = curl.ravel().astype(np.float32)
         result[f"hands_components{letter}"] = np.eye(3 * len(fingers), dtype=np.float32)
     return result
-
-
-def face_landmarks() -> dict[str, ndarray]:
-    """Placeholders at the first face."""
-    third = np.float32(1 / 3)
-    return {
-        "lmk_faces_idx": np.zeros(FACE_LANDMARKS, np.int64),
-        "lmk_bary_coords": np.full((FACE_LANDMARKS, 3), third),
-        "dynamic_lmk_faces_idx": np.zeros((79, JAW_LANDMARKS), np.int64),
-        "dynamic_lmk_bary_coords": np.full((79, JAW_LANDMARKS, 3), third),
-    }
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from models.body.skeleton import JOINT, JOINT_NAMES, MIRROR, NUM_JOINTS, PARENTS
+from models.body.skeleton import JOINT, NUM_JOINTS, PARENTS
 
 PELVIS = np.array([0.0, -0.35, 0.01])
 """Where every shape's pelvis is put: SMPL-X's origin is near the throat, so its translations carry over unchanged."""
@@ -156,28 +156,17 @@ def shape_space(neutral: TPose, people: list[TPose], components: int) -> ShapeSp
     )
 
 
-def joint_regressor(
-    space: ShapeSpace, expressions: Float[ndarray, "points 3 actions"], mirror: Int[ndarray, " points"]
-) -> Float[ndarray, "55 points"]:
+def joint_regressor(space: ShapeSpace, expressions: Float[ndarray, "points 3 actions"]) -> Float[ndarray, "55 points"]:
     """Sparse weights, summing to 1, that find each joint from the vertices near it.
 
     They are the smallest weights that meet template and every component at once (expressions must not move a joint),
-    so the joints of any shape in the space come out right, not only those of the people that were sampled. The right
-    side mirrors the left.
+    so the joints of any shape in the space come out right, not only those of the people that were sampled.
     """
-    regressor = np.zeros((NUM_JOINTS, len(space.vertices)))
     zeros = np.zeros((NUM_JOINTS, *expressions.shape[1:]))
     values = np.concatenate([space.vertices[..., None], space.vertex_components, expressions], axis=2)
     wanted = np.concatenate([space.joints[..., None], space.joint_components, zeros], axis=2)
-    for joint, name in enumerate(JOINT_NAMES):
-        if not name.startswith("right_"):
-            regressor[joint] = _fit_joint(values, wanted[joint], space.vertices, space.joints[joint])
-    for joint, other in enumerate(MIRROR):
-        if JOINT_NAMES[joint].startswith("right_"):
-            regressor[joint] = regressor[other][mirror]
-        elif joint == other:
-            regressor[joint] = (regressor[joint] + regressor[joint][mirror]) / 2
-    return regressor
+    fits = [_fit_joint(values, wanted[j], space.vertices, space.joints[j]) for j in range(NUM_JOINTS)]
+    return np.stack(fits)
 
 
 def _fit_joint(

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
+from PIL import Image
 
 from laban.errors import LabanError
 from models.body.skeleton import JOINT, JOINT_NAMES, NUM_JOINTS
@@ -43,6 +44,7 @@ class BaseMesh:
     mirror: Int[ndarray, " points"]
     weights: Float[ndarray, "points 55"]
     joint_points: tuple[Int[ndarray, " corners"], ...]
+    masks: dict[str, Float[ndarray, " points"]]
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,37 @@ def data_folder() -> Path:
     return Path(spec.origin).parent / "data"
 
 
-def _obj(path: Path) -> tuple[Float[ndarray, "points 3"], dict[str, Int[ndarray, "quads 4"]]]:
+def _obj(
+    path: Path,
+) -> tuple[Float[ndarray, "points 3"], dict[str, Int[ndarray, "quads 4"]], Float[ndarray, "points 2"]]:
     points: list[list[float]] = []
+    corners: list[list[float]] = []
+    texture: dict[int, int] = {}
     groups: dict[str, list[list[int]]] = {}
     quads: list[list[int]] = []
     for line in path.read_text().splitlines():
         kind, *fields = line.split() or [""]
         if kind == "v":
             points.append([float(x) for x in fields[:3]])
+        elif kind == "vt":
+            corners.append([float(x) for x in fields[:2]])
         elif kind == "g":
             quads = groups.setdefault(fields[0], [])
         elif kind == "f":
-            quads.append([int(field.split("/")[0]) - 1 for field in fields])
-    return np.array(points) * DECIMETRE, {name: np.array(rows) for name, rows in groups.items()}
+            pairs = [[int(x) - 1 for x in field.split("/")[:2]] for field in fields]
+            quads.append([point for point, _ in pairs])
+            texture.update(pairs)
+    uv = np.array([corners[texture.get(point, 0)] for point in range(len(points))])
+    return np.array(points) * DECIMETRE, {name: np.array(rows) for name, rows in groups.items()}, uv
+
+
+def _mask(path: Path, uv: Float[ndarray, "points 2"], body: int) -> Float[ndarray, " points"]:
+    """Brightness, 0 to 1, of a painted mask at the texture place of each of the first `body` points; 0 elsewhere."""
+    image = np.asarray(Image.open(path).convert("L"), np.float64) / 255
+    height, width = image.shape
+    rows = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
+    columns = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
+    return np.where(np.arange(len(uv)) < body, image[rows, columns], 0.0)
 
 
 @cache
@@ -125,7 +145,7 @@ def _head_points(head: dict, groups: dict[str, Int[ndarray, "quads 4"]]) -> Int[
 
 def read_base(folder: Path) -> BaseMesh:
     """The base mesh, each vertex's mirror image, skinning weights on our 55 joints, and the joints' marker cubes."""
-    vertices, groups = _obj(folder / "mpfb2/3dobjs/base.obj")
+    vertices, groups, uv = _obj(folder / "mpfb2/3dobjs/base.obj")
     mirror = np.arange(len(vertices))
     for line in (folder / "mpfb2/mesh_metadata/hm08.mirror").read_text().splitlines():
         fields = line.split()
@@ -141,7 +161,9 @@ def read_base(folder: Path) -> BaseMesh:
             np.add.at(weights[:, owners[bone]], index.astype(int), weight)
     weights /= np.maximum(weights.sum(1, keepdims=True), 1e-9)
     corners = tuple(_head_points(bones[bone_of(name)]["head"], groups) for name in JOINT_NAMES)
-    return BaseMesh(vertices, groups, mirror, weights, corners)
+    body = int(groups["body"].max()) + 1
+    masks = {name: _mask(folder / f"mpfb2/textures/mpfb_{name}.jpg", uv, body) for name in ("lips", "ears")}
+    return BaseMesh(vertices, groups, mirror, weights, corners, masks)
 
 
 def _between(value: float, names: tuple[str, ...]) -> dict[str, float]:
