@@ -19,6 +19,7 @@ from laban.errors import LabanError
 from laban.weights import find_weights, load_module, load_weights
 from models.motion import Motion
 from models.motion_text.features import features_of
+from models.motion_text.known import Known, take_known
 from models.motion_text.network import MotionOutput, MotionText, Sizes, pad_clips
 from models.text.encoder import TextEncoder, load_text_encoder
 
@@ -39,6 +40,7 @@ class MotionTextEncoder:
     text: TextEncoder
     actions: tuple[str, ...]
     config: dict[str, Any]
+    known: Known | None = None
 
     def embed_motion(self, motions: Clips, *, batch: int = 32) -> Float[ndarray, "clips dim"]:
         """Unit vectors of motions."""
@@ -49,9 +51,10 @@ class MotionTextEncoder:
         """Unit vectors of sentences."""
         rows = []
         for i in range(0, len(texts), batch):
-            tokens = self.text.encode(list(texts[i : i + batch]))
+            found = self.text.encode(list(texts[i : i + batch]))
             with torch.inference_mode():
-                rows.append(self.network.text(tokens.tokens.float(), tokens.mask).float())
+                vectors = self.network.text(found.tokens.float(), found.mask).float()
+                rows.append(vectors if self.known is None else self.known.place(found.sentence.float(), vectors))
         return torch.cat(rows).numpy()
 
     def classify(self, motions: Clips, *, batch: int = 32) -> Float[ndarray, "clips actions"]:
@@ -94,9 +97,10 @@ def _load(folder: str) -> MotionTextEncoder:
 def assemble(folder: str | Path, build: Callable[[Sizes], Any], *, verify: bool = False) -> MotionTextEncoder:
     """Load a network of this family, its classes and its text encoder from a checkpoint folder."""
     tensors, config = load_weights(folder, verify=verify)
+    known = take_known(tensors)
     sizes = from_dict(Sizes, config.get("sizes"), name=f"{folder}/config.json sizes")
     network = load_module(build(sizes), tensors, folder)
-    return MotionTextEncoder(network, _text_encoder(folder, config), tuple(config["actions"]), config)
+    return MotionTextEncoder(network, _text_encoder(folder, config), tuple(config["actions"]), config, known)
 
 
 def _text_encoder(folder: str | Path, config: dict[str, Any]) -> TextEncoder:

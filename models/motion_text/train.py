@@ -13,7 +13,9 @@ import torch
 from laban.weights import EMBEDDED, save_weights
 from models.data.dataset import MotionDataset
 from models.motion_text.augment import Augmentation
+from models.motion_text.encoder import MotionTextEncoder
 from models.motion_text.examples import Example, read_examples, text_table
+from models.motion_text.known import gather_known
 from models.motion_text.learning import BatchPlan, batch_maker, every_wording, learning_loss
 from models.motion_text.network import MotionText, Sizes
 from models.text.encoder import load_text_encoder
@@ -34,6 +36,8 @@ class Recipe:
     class_weight: float
     part_weight: float
     card: str
+    known: int = 0
+    """Training captions of each action to keep, for sentences in other words (`models.motion_text.known`)."""
 
 
 CARD = """# motion_text: motion and text on one sphere
@@ -64,7 +68,8 @@ Not yet: run `python -m benchmarks.encoders --write`.
 
 Most of the training set is one studio's walking, running, arm raising and waving; 77 of the 109 actions
 have fewer than six takes, 35 a single one. One body shape. Sentences far from the templates are understood
-only as well as the small text student allows. Styles (elderly, proud ...) are known from three actors.
+only through the captions nearest to them (`models.motion_text.known`), as well as the small text student
+can tell. Styles (elderly, proud ...) are known from three actors.
 """
 
 ENCODER = Recipe(
@@ -72,7 +77,7 @@ ENCODER = Recipe(
     plan=BatchPlan(size=80, seed=11, augmentation=Augmentation(still=0.1, jitter=0.015, build=0.15)),
     train=TrainConfig(steps=600, lr=1e-3, warmup=60, weight_decay=0.02, ema=0.99, seed=11, accelerator="cpu",
                       save_minutes=2.0, log_every=25),
-    class_weight=0.3, part_weight=0.0, card=CARD,
+    class_weight=0.3, part_weight=0.0, card=CARD, known=32,
 )  # fmt: skip
 
 
@@ -98,7 +103,12 @@ def learn(recipe: Recipe, data: Path, run: Path, *, minutes: float | None = None
         "text_name": text.name, "recipe": {"plan": asdict(recipe.plan), "train": asdict(recipe.train),
         "class_weight": recipe.class_weight, "part_weight": recipe.part_weight}, "clips": _counts(train),
     }  # fmt: skip
-    return save_weights(run / "checkpoint", trained.state_dict(), config, recipe.card)
+    tensors = dict(trained.state_dict())
+    if recipe.known:
+        encoder = MotionTextEncoder(trained, text, tuple(actions), config)
+        motion = torch.from_numpy(encoder.embed_motion([example.features.numpy() for example in train]))
+        tensors |= gather_known(train, motion, text, most=recipe.known).tensors()
+    return save_weights(run / "checkpoint", tensors, config, recipe.card)
 
 
 def _finished(run: Path, steps: int) -> bool:
