@@ -132,7 +132,7 @@ def main() -> None:
     output = parser.parse_args().output
     arrays = bake(data_folder())
     with atomic_path(output) as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # numpy's stub has no place for names
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
 
 

@@ -128,7 +128,8 @@ def cut(
     first, last = field[unique[:, 0]], field[unique[:, 1]]
     share = np.clip(first / (first - last), 0.02, 0.98)
     copies, extra = (4 if rim else 2), len(unique)
-    grown = _grown(surface, *(np.tile(ends, copies) for ends in unique.T), np.tile(share, copies))
+    start, end = np.tile(unique, (copies, 1)).T
+    grown = _grown(surface, start, end, np.tile(share, copies))
     parts = grown.parts
     parts[:count][inside] = new_part
     parts[count:] = np.tile(np.repeat([part, new_part], extra), copies // 2)

@@ -30,7 +30,10 @@ def shoes(
     The first 55 attributes are skinning weights: the shoe bends over the ball of the foot. All other attributes are
     averages over the nearest points of the foot, so that shoes grow with their wearer.
     """
-    points, attributes, parts, faces = [], [], [], []
+    points: list[ndarray] = []
+    attributes: list[ndarray] = []
+    parts: list[ndarray] = []
+    faces: list[ndarray] = []
     for side, x in (("left", 1.0), ("right", -1.0)):
         ankle, ball = JOINT[f"{side}_ankle"], JOINT[f"{side}_foot"]
         share = bare.attributes[:, ankle] + bare.attributes[:, ball]
@@ -42,7 +45,7 @@ def shoes(
         bend = np.clip((place[:, 2] - joints[ball, 2]) / 0.04 + 0.5, 0, 1)
         values[:, :55] = 0
         values[:, ball], values[:, ankle] = bend, 1 - bend
-        faces.append(ring_faces + sum(map(len, points)))
+        faces.append(ring_faces + sum(len(placed) for placed in points))
         points.append(place)
         attributes.append(values)
         parts.append(part)

@@ -85,7 +85,7 @@ def _obj(
         elif kind == "g":
             quads = groups.setdefault(fields[0], [])
         elif kind == "f":
-            pairs = [[int(x) - 1 for x in field.split("/")[:2]] for field in fields]
+            pairs = [(int(point) - 1, int(corner) - 1) for point, corner in (f.split("/")[:2] for f in fields)]
             quads.append([point for point, _ in pairs])
             texture.update(pairs)
     uv = np.array([corners[texture.get(point, 0)] for point in range(len(points))])

@@ -90,7 +90,7 @@ def with_toes(clip: SkeletonClip) -> SkeletonClip:
     if not bare or not stands:
         return clip
     ahead = np.cross(hips[0] - hips[1], [0.0, 1.0, 0.0])
-    offset = leg * (_TOE_AHEAD * ahead / max(np.linalg.norm(ahead), 1e-9) - np.array([0.0, _TOE_DOWN, 0.0]))
+    offset = leg * (_TOE_AHEAD * ahead / max(float(np.linalg.norm(ahead)), 1e-9) - np.array([0.0, _TOE_DOWN, 0.0]))
     still = np.broadcast_to(np.array([1.0, 0, 0, 0], np.float32), (clip.frames, len(bare), 4))
     return SkeletonClip(
         names=(*clip.names, *(f"{side}_toe" for side in bare)),
