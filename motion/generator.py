@@ -93,6 +93,8 @@ class LossWeights:
     """The same of their change per frame."""
     skate: float = 5.0
     """Squared speed in decimetres per frame of feet that rest in the data."""
+    root: float = 0.5
+    """Mean squared error of the four normalised root columns, which are 2 % of the plain loss and carry the body."""
     drop: float = 0.12
     rest_speed: float = 0.008
     """Feet slower than this in the data, in metres per frame, count as resting."""
@@ -111,8 +113,10 @@ def diffusion_loss(
     signal = network.schedule.alpha(t) ** 2
     with torch.autocast(device.type, enabled=False):
         terms = _geometry(network, predicted.float(), batch, signal, weights.rest_speed)
-        terms["x0"] = _mean((predicted - batch.x).square().mean(-1), batch.mask)
-    total = terms["x0"] + sum(getattr(weights, name) * terms[name] for name in ("joints", "velocity", "skate"))
+        error = (predicted - batch.x).square()
+        terms["x0"] = _mean(error.mean(-1), batch.mask)
+        terms["root"] = _mean(error[..., list(rifke.LAYOUT.root)].mean(-1), batch.mask)
+    total = terms["x0"] + sum(getattr(weights, name) * terms[name] for name in ("joints", "velocity", "skate", "root"))
     return {"loss": total, **terms}
 
 
