@@ -40,6 +40,7 @@ class _Document:
     skins: list[dict[str, Any]] = field(default_factory=list)
     channels: list[dict[str, Any]] = field(default_factory=list)
     samplers: list[dict[str, Any]] = field(default_factory=list)
+    once: int | None = None  # the key time of joints that are turned but still
     shapes: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # mesh and bind matrices of each shape made
 
 
@@ -57,10 +58,9 @@ def pack_motion(motion: Motion, body: BodyModel, *, name: str = "motion") -> byt
     """The bytes of the GLB file; `name` names the animation."""
     document = _Document()
     times = document.buffer.add((np.arange(motion.frames) / motion.fps).astype(np.float32), bounds=True)
-    start = document.buffer.add(np.zeros(1, np.float32), bounds=True)
     for actor in range(motion.actors):
         prefix = "" if motion.actors == 1 else f"actor{actor}_"
-        _add_actor(document, motion.actor(actor), body, (times, start), prefix=prefix)
+        _add_actor(document, motion.actor(actor), body, times, prefix=prefix)
     colour = {} if body.colors is not None else {"baseColorFactor": list(_PLAIN)}
     return pack_glb(
         {
@@ -86,8 +86,8 @@ def pack_motion(motion: Motion, body: BodyModel, *, name: str = "motion") -> byt
     )
 
 
-def _add_actor(document: _Document, motion: Motion, body: BodyModel, times: tuple[int, int], *, prefix: str) -> None:
-    """Append the skeleton, skin, mesh node and channels of one actor; `times` are the key times of all and of one."""
+def _add_actor(document: _Document, motion: Motion, body: BodyModel, times: int, *, prefix: str) -> None:
+    """Append the skeleton, skin, mesh node and channels of one actor; `times` is the accessor of the key times."""
     vertices, joints = _standing_body(body, motion.betas[0])
     key = motion.betas.tobytes()
     if key not in document.shapes:
@@ -124,22 +124,25 @@ def _add_actor(document: _Document, motion: Motion, body: BodyModel, times: tupl
 
 
 def _add_channels(
-    document: _Document, motion: Motion, pelvis: Float[ndarray, "frames 3"], first: int, times: tuple[int, int]
+    document: _Document, motion: Motion, pelvis: Float[ndarray, "frames 3"], first: int, times: int
 ) -> None:
-    every, once = times
-    _add_channel(document, first, "translation", every, pelvis)
+    _add_channel(document, first, "translation", times, pelvis)
     quaternions = gltf_quaternions(motion.rotations[0])
     for joint in range(NUM_JOINTS):
         keys = quaternions[:, joint]
         if np.abs(keys[:, :3]).max() < _SMALL_TURN:
             continue
         still = np.abs(keys - keys[0]).max() < _SMALL_TURN
-        _add_channel(document, first + joint, "rotation", once if still else every, keys[:1] if still else keys)
+        _add_channel(document, first + joint, "rotation", times, keys[:1] if still else keys)
 
 
 def _add_channel(
     document: _Document, node: int, path: str, times: int, values: Float[ndarray, "keys components"]
 ) -> None:
+    if len(values) < document.buffer.accessors[times]["count"]:
+        if document.once is None:
+            document.once = document.buffer.add(np.zeros(1, np.float32), bounds=True)
+        times = document.once
     sampler = {"input": times, "output": document.buffer.add(values), "interpolation": "LINEAR"}
     document.channels.append({"sampler": len(document.samplers), "target": {"node": node, "path": path}})
     document.samplers.append(sampler)
