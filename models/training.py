@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -151,11 +150,13 @@ def _to_device(value: Any, device: torch.device) -> Any:
 class _Keeper(pl.Callback):
     """Keeps what an interruption would lose: `last.ckpt` every few minutes and on any exception, and the loss curve.
 
-    (Lightning's own checkpoint callback has no time interval under manual optimisation.)
+    Also ends this call, not the run, after `minutes`. (Lightning's own callbacks have no time interval under manual
+    optimisation, and count the time of earlier calls in.)
     """
 
-    def __init__(self, folder: Path, config: TrainConfig) -> None:
+    def __init__(self, folder: Path, config: TrainConfig, minutes: float | None) -> None:
         self.folder, self.config = folder, config
+        self.deadline = time.monotonic() + 60 * minutes if minutes else math.inf
         self.saved, self.sums, self.count = time.monotonic(), dict[str, float](), 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
@@ -169,6 +170,8 @@ class _Keeper(pl.Callback):
             self.sums, self.count = {}, 0
         if self.due:
             self.save(trainer)
+        if time.monotonic() > self.deadline:
+            trainer.should_stop = True
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
         if trainer.global_step:
@@ -211,9 +214,9 @@ def fit(
 
 def _trainer(config: TrainConfig, folder: Path, end: int, *, minutes: float | None, progress: bool) -> Any:
     return pl.Trainer(
-        max_steps=end * (2 if config.muon_lr else 1), max_time=timedelta(minutes=minutes) if minutes else None,
+        max_steps=end * (2 if config.muon_lr else 1),
         precision=config.precision, accelerator=config.accelerator, devices=1, default_root_dir=folder, logger=False,
-        callbacks=[_Keeper(folder, config)], enable_checkpointing=False, enable_progress_bar=progress,
+        callbacks=[_Keeper(folder, config, minutes)], enable_checkpointing=False, enable_progress_bar=progress,
         enable_model_summary=False, gradient_clip_val=None if config.muon_lr else config.clip,
         use_distributed_sampler=False,
     )  # fmt: skip

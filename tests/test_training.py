@@ -81,6 +81,17 @@ def test_a_killed_run_keeps_what_was_saved_by_time(tmp_path, muon) -> None:
     assert not states[0] and states[5]
 
 
+def test_a_time_limit_ends_the_call_and_each_call_has_its_own(tmp_path) -> None:
+    whole = fit(make_network(), loss, batches, SMALL, tmp_path / "whole", progress=False)
+    calls = 0
+    while calls < 50:
+        calls += 1
+        parts = fit(make_network(), loss, batches, SMALL, tmp_path / "parts", minutes=0.001, progress=False)
+        if all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True)):
+            break
+    assert 1 < calls < 50
+
+
 def test_another_configuration_in_the_same_folder_is_refused(tmp_path) -> None:
     fit(make_network(), loss, batches, replace(SMALL, steps=4), tmp_path, progress=False)
     with pytest.raises(LabanError, match="lr"):
