@@ -122,7 +122,9 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
         open_video(tmp_path / "file" / "film.mp4", 30).__enter__()
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else the limit would cut short the bytecode of modules imported meanwhile.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     noise = np.random.default_rng(0)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
