@@ -25,7 +25,7 @@ OPEN_BODY = Path(__file__).parent / "data" / "smplx_open_body.npz"
 FULL_SHAPE_COMPONENTS = 300
 """Shape components of a full SMPL-X file; its expressions follow. Smaller files have 10 and 10."""
 
-BLOCK = 2048
+BLOCK = 4096
 """Vertices skinned together: larger blocks need more joints each, smaller ones more passes."""
 
 _MAX_BYTES = 2_000_000_000

@@ -61,14 +61,22 @@ def _unposed(
     expression: Float[Tensor, "#batch expressions"] | None,
 ) -> Float[Tensor, "#batch 3 vertices"]:
     """Template with shape, expression and pose correctives, before any joint turns it."""
-    flat = body.v_template.T.reshape(1, -1)
-    for values, basis in ((betas, body.shapedirs), (expression, body.exprdirs)):
+    coefficients, basis = [], []
+    for values, directions in ((betas, body.shapedirs), (expression, body.exprdirs)):
         if values is not None:
-            count = min(values.shape[-1], basis.shape[-1])
-            flat = flat + values[:, :count] @ _rows(basis)[:count]
+            count = min(values.shape[-1], directions.shape[-1])
+            coefficients.append(values[:, :count])
+            basis.append(_rows(directions)[:count])
     if body.posedirs is not None:
         feature = rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-        flat = _correct(flat, feature.flatten(2), _rows(body.posedirs))
+        feature, correctives = _turned(feature.flatten(2), _rows(body.posedirs))
+        coefficients.append(feature)
+        basis.append(correctives)
+    flat = body.v_template.T.reshape(1, -1)
+    batch = max((len(values) for values in coefficients), default=1)
+    for number, (values, rows) in enumerate(zip(coefficients, basis, strict=True)):
+        values = values.expand(batch, -1)
+        flat = torch.addmm(flat, values, rows) if number == 0 else flat.addmm_(values, rows)
     return flat.unflatten(1, (3, -1))
 
 
@@ -77,15 +85,14 @@ def _rows(basis: Float[Tensor, "vertices 3 terms"]) -> Float[Tensor, "terms flat
     return basis.permute(2, 1, 0).flatten(1)
 
 
-def _correct(
-    flat: Float[Tensor, "#batch flat"], feature: Float[Tensor, "batch 54 9"], basis: Float[Tensor, "486 flat"]
-) -> Float[Tensor, "batch flat"]:
-    """Add pose correctives; those of joints that no body of the batch turns (often the hands) are left out."""
-    if not feature.requires_grad:
-        turned = feature.detach().abs().amax((0, 2)) > 0
-        if not turned.all():
-            feature, basis = feature[:, turned], basis.unflatten(0, (-1, 9))[turned].flatten(0, 1)
-    return torch.addmm(flat, feature.flatten(1), basis)
+def _turned(
+    feature: Float[Tensor, "batch 54 9"], basis: Float[Tensor, "486 flat"]
+) -> tuple[Float[Tensor, "batch terms"], Float[Tensor, "terms flat"]]:
+    """Features and correctives without those of joints that no body of the batch turns (often the hands)."""
+    turned = feature.detach().abs().amax((0, 2)) > 0
+    if feature.requires_grad or turned.all():
+        return feature.flatten(1), basis
+    return feature[:, turned].flatten(1), basis.unflatten(0, (-1, 9))[turned].flatten(0, 1)
 
 
 def _blend(
