@@ -16,7 +16,7 @@ from laban.progress import progress
 from models.body.mirror import mirror_rotations
 from models.body.model import OPEN_BODY, load_body
 from models.data.dataset import ClipRecord, MotionDataset
-from models.data.sampling import sampling_weights
+from models.data.sampling import Sampling, sampling_weights
 from models.representation import rifke
 from models.resample import resample
 from models.text.captions import action_captions, captions_for, clean
@@ -27,13 +27,15 @@ SHORTEST = 20
 UNSUITABLE = frozenset(("spikes", "noisy", "short"))
 
 
-def build_bank(dataset: MotionDataset, records: Sequence[ClipRecord], *, quiet: bool = False) -> Bank:
+def build_bank(
+    dataset: MotionDataset, records: Sequence[ClipRecord], *, balance: float = 0.5, quiet: bool = False
+) -> Bank:
     """Features of the records (cached beside the dataset) and their captioned, balanced spans."""
     usable = [record for record in records if not UNSUITABLE & set(record.flags)]
     if not usable:
         raise LabanError(f"{dataset.folder}: no clip of the chosen split and licences is fit for training a generator")
     features, starts = _features(dataset, usable, quiet=quiet)
-    weights = sampling_weights(usable)
+    weights = sampling_weights(usable, Sampling(balance=balance))
     spans = []
     for record, start, stop, weight in zip(usable, starts, [*starts[1:], features.shape[1]], weights, strict=True):
         spans.extend(_spans(record, start, stop - start, float(weight)))

@@ -18,7 +18,7 @@ from models.diffusion.denoiser import Condition
 from models.diffusion.sampler import Denoise, Method, SamplerConfig, Window, batched_guidance, sample, windowed
 from models.motion import Motion
 from models.representation import rifke
-from models.text.encoder import TextEncoder, load_text_encoder
+from models.text.known import KnownActions, load_known
 from motion.generator import Generator, load_generator
 
 FPS = rifke.LAYOUT.fps
@@ -55,14 +55,14 @@ def generate(
         raise LabanError(f"{len(texts)} texts but {len(lengths)} durations; give one each, or one for all")
     frames = [_check(text, length) for text, length in zip(texts, lengths, strict=True)]
     network = load_generator(checkpoint)
-    encoder = load_text_encoder(network.config.text)
+    known = load_known([action for action, _ in network.config.known], network.config.text)
     device = pick_device(config.device)
     network = network.to(device)
     order = sorted(range(len(texts)), key=lambda i: frames[i])
     done: dict[int, Motion] = {}
     for chunk in _chunks(order, frames, round(network.config.max_seconds * FPS)):
         noise = [_noise(config.seed + i, frames[i]) for i in chunk]
-        features = _sample(network, encoder, [texts[i] for i in chunk], noise, config=config)
+        features = _sample(network, known, [texts[i] for i in chunk], noise, config=config)
         for i, rows in zip(chunk, features, strict=True):
             done[i] = to_motion(rows, network.rest)
         if progress is not None:
@@ -116,7 +116,7 @@ def _chunks(order: list[int], frames: list[int], longest: int) -> list[list[int]
 
 @torch.inference_mode()
 def _sample(
-    network: Generator, encoder: TextEncoder, texts: list[str], noise: list[Tensor], *, config: GenerateConfig
+    network: Generator, known: KnownActions, texts: list[str], noise: list[Tensor], *, config: GenerateConfig
 ) -> list[Float[Tensor, "frames 205"]]:
     """Restored features of each row of a chunk."""
     device = next(network.parameters()).device
@@ -125,7 +125,7 @@ def _sample(
     for row, values in zip(x, noise, strict=True):
         row[: len(values)] = values.to(device)
     mask = torch.arange(longest, device=device)[None] < lengths[:, None]
-    text = encoder.encode(texts)
+    text = known.read(texts)
     condition = Condition(text.tokens.to(device), text.mask.to(device), text.sentence.to(device))
     window = round(network.config.max_seconds * FPS)
     denoise = _long(network, condition, longest, window, config.guidance) if longest > window else _short(

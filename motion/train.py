@@ -48,6 +48,8 @@ class GeneratorTraining:
     """Stop after this much time; the next call goes on."""
     text: str = "embedded"
     """Text encoder to condition on."""
+    balance: float = 0.25
+    """An action of n clips gets n ** balance of the draws (`models.data.sampling`)."""
     denoiser: DenoiserConfig = DenoiserConfig(rifke.LAYOUT.features)
     optimisation: TrainConfig = TrainConfig(steps=4000, lr=1e-3, muon_lr=0.02)
 
@@ -63,7 +65,7 @@ def train_generator(job: GeneratorTraining, *, quiet: bool = False) -> Path:
     """Train (or go on training) and write the EMA weights to `job.output`; returns that folder."""
     dataset = MotionDataset.open(job.dataset)
     records = choose_records(dataset.records, job.variant)
-    bank = build_bank(dataset, records, quiet=quiet)
+    bank = build_bank(dataset, records, balance=job.balance, quiet=quiet)
     rest = load_body(OPEN_BODY).joint_template
     config = GeneratorConfig(denoiser=job.denoiser, text=job.text, licence=LICENCES[job.variant],
                              known=tuple(Counter(record.action for record in records).most_common()))  # fmt: skip

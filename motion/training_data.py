@@ -15,7 +15,7 @@ from torch import Tensor
 from models.diffusion.denoiser import Condition
 from models.representation import rifke
 from models.text.captions import SUBJECTS, mirror_text
-from models.text.encoder import TextEncoder
+from models.text.encoder import TextEncoder, TextFeatures
 from motion.generator import TextMotion
 
 LENGTHS: tuple[tuple[int, float], ...] = ((40, 0.15), (60, 0.2), (80, 0.2), (120, 0.3), (160, 0.05), (200, 0.1))
@@ -70,8 +70,38 @@ class Mixture:
 
     sequence: float = 0.12
     composite: float = 0.1
-    repeat: float = 0.5
+    repeat: float = 0.8
     """Of clips shorter than the window: repeated to fill it, instead of padded."""
+
+
+@dataclass(frozen=True)
+class TextNoise:
+    """How the features of a caption are disturbed, so that other words for the same thing still find it."""
+
+    share: float = 0.7
+    """Of captions that are disturbed at all; each by a strength drawn from 0 to 1 times the following."""
+    word: float = 0.4
+    """Chance that a token is hidden."""
+    token: float = 0.25
+    """Deviation of what is added to token features (whose own is about 0.4)."""
+    sentence: float = 0.035
+    """The same for the 384 numbers of the unit sentence vector."""
+    one: float = 0.12
+    """Chance that only the tokens are left, and that only the sentence is."""
+
+    def disturb(self, text: TextFeatures, rng: np.random.Generator) -> Condition:
+        """The features as a condition, each row disturbed by its own strength."""
+        rows = len(text)
+        strength = rng.random(rows) * (rng.random(rows) < self.share)
+        noise = torch.from_numpy(rng.standard_normal(text.tokens.shape, np.float32))
+        drift = torch.from_numpy(rng.standard_normal(text.sentence.shape, np.float32))
+        scale = torch.from_numpy(strength.astype(np.float32))
+        hidden = torch.from_numpy(rng.random(text.mask.shape) < self.word * strength[:, None])
+        kind = torch.from_numpy(rng.random(rows))
+        mask = text.mask & ~hidden & (kind > self.one)[:, None]
+        tokens = text.tokens + self.token * scale[:, None, None] * noise
+        sentence = torch.nn.functional.normalize(text.sentence + self.sentence * scale[:, None] * drift, dim=-1)
+        return Condition(tokens, mask, sentence * (kind < 1 - self.one)[:, None])
 
 
 class TextMotionBatches:
@@ -79,8 +109,9 @@ class TextMotionBatches:
 
     def __init__(
         self, bank: Bank, encoder: TextEncoder, rest: Float[Tensor, "55 3"], *, batch: int = 64, seed: int = 0,
-        mixture: Mixture = Mixture(),
+        mixture: Mixture = Mixture(), noise: TextNoise = TextNoise(),
     ) -> None:  # fmt: skip
+        self.noise = noise
         self.bank, self.encoder, self.rest = bank, encoder, rest
         self.batch, self.seed, self.mixture = batch, seed, mixture
         mean, std = bank.statistics()
@@ -104,7 +135,7 @@ class TextMotionBatches:
             local = rifke.local_positions(rifke.heading_rotations(x[changed]), self.rest)
             x[changed, :, 136:] = local.flatten(-2) * mask[changed, :, None]
         text = self.encoder.encode([item.text for item in items])
-        condition = Condition(text.tokens.clone(), text.mask.clone(), text.sentence.clone())
+        condition = self.noise.disturb(text, rng)
         x = ((x - self.mean) / self.std).clamp(-OUTLIER, OUTLIER)
         return TextMotion(x * mask[..., None], mask, condition)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from laban.errors import LabanError
 from models.text.encoder import CachedEncoder, OneText
-from models.text.known import known_actions, representative_captions
+from models.text.known import known_actions, load_known, representative_captions
 from models.text.slots import Slots, parse_slots
 
 
@@ -92,3 +92,17 @@ def test_vectors_are_kept_and_a_damaged_file_is_made_again(tmp_path: Path) -> No
     repaired = known_actions(["walk", "swim"], _bag_of_words(), cache=tmp_path)
     assert torch.equal(first.vectors, repaired.vectors)
     assert file.read_bytes() != b"broken"
+
+
+def test_familiar_sentences_are_read_as_they_are_and_strange_ones_with_help() -> None:
+    known = load_known(("walk", "wave"))
+    own = known.encoder.encode([known.captions[0], "he ambles over the grass"])
+    read = known.read([known.captions[0], "he ambles over the grass"])
+    kept = int(own.mask[0].sum())
+    assert int(read.mask[0].sum()) == kept
+    assert torch.equal(read.tokens[0, :kept], own.tokens[0, :kept])
+    torch.testing.assert_close(read.sentence[0], own.sentence[0])
+    assert int(read.mask[1].sum()) > int(own.mask[1].sum())
+    nearest = known.vectors.T[:, int((known.vectors @ own.sentence[1]).argmax())]
+    assert read.sentence[1] @ nearest > own.sentence[1] @ nearest
+    torch.testing.assert_close(read.sentence.norm(dim=-1), torch.ones(2))

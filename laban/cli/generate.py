@@ -76,12 +76,11 @@ def command(
 
 def lean_on(text: str, checkpoint: str) -> Leaning:
     """The checkpoint's known actions nearest in meaning to the text."""
-    from models.text.encoder import load_text_encoder
-    from models.text.known import known_actions
+    from models.text.known import load_known
     from motion.generator import load_generator
 
     config = load_generator(checkpoint).config
-    return known_actions([action for action, _ in config.known], load_text_encoder(config.text)).leaning(text)
+    return load_known([action for action, _ in config.known], config.text).leaning(text)
 
 
 def default_output(text: str) -> Path:

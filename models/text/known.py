@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,18 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from laban.errors import LabanError
 from laban.files import atomic_path, cache_folder
 from models.text.captions import action_captions
-from models.text.encoder import TextEncoder, load_text_encoder
+from models.text.encoder import OneText, TextEncoder, TextFeatures, load_text_encoder, pad_features
 from models.text.slots import Slots, parse_slots
 
 NEAR, RELATED = 0.6, 0.42
 """Cosines above which an action is called near, or related: the middle and the lowest of the student's cosines over the
 fourteen pairs of `benchmarks/text_pairs.json` (nine of ten unrelated sentences there stay below 0.33)."""
+STRANGE, FAMILIAR = 0.6, 0.9
+"""Cosines to the nearest known caption below which only that caption's sentence vector counts, above which only the
+sentence's own."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,31 @@ class KnownActions:
         """`lean_on` together with the sentence's slots."""
         return Leaning(text, tuple(self.lean_on(text, k)), parse_slots(text))
 
+    def read(self, texts: Sequence[str]) -> TextFeatures:
+        """Features for a network that learned from these captions; sentences in other words are helped by the nearest.
 
-def lean_on(text: str, *, actions: Iterable[str], k: int = 3, encoder: str = "embedded") -> list[tuple[str, float]]:
-    """The `k` of `actions` nearest in meaning to `text`, with cosines, by a named text encoder; best first."""
-    return _known(tuple(dict.fromkeys(actions)), encoder).lean_on(text, k)
+        A token-conditioned network follows words it was trained on and is lost with others, while sentence vectors
+        know that "he ambles" is near "a person walks". So a sentence that is not familiar gets the tokens of its
+        nearest caption beside its own, and a sentence vector between the two.
+        """
+        own = self.encoder.encode(texts)
+        similarity = own.sentence @ self.vectors.T
+        value, index = similarity.max(-1)
+        trust = ((value - STRANGE) / (FAMILIAR - STRANGE)).clamp(0, 1)
+        near = self.encoder.encode([self.captions[i] for i in index.tolist()])
+        items = []
+        for row, share in enumerate(trust.tolist()):
+            tokens, sentence = own.tokens[row][own.mask[row]], own.sentence[row]
+            if share < 1:
+                tokens = torch.cat([tokens, near.tokens[row][near.mask[row]]])
+                sentence = F.normalize(share * sentence + (1 - share) * near.sentence[row], dim=-1)
+            items.append(OneText(sentence, tokens, own.cut[row]))
+        return pad_features(items)
+
+
+def load_known(actions: Iterable[str], encoder: str = "embedded") -> KnownActions:
+    """The table of a checkpoint's actions by a named text encoder, kept in memory and in the user's cache."""
+    return _known(tuple(dict.fromkeys(actions)), encoder)
 
 
 @lru_cache(maxsize=4)
