@@ -17,14 +17,14 @@ from models.rotations import axis_angle_to_matrix
 
 
 def sway(frames: int = 31, fps: float = 30.0, actors: int = 1) -> Motion:
-    """Somebody who stands and sways, arms hanging."""
+    """Somebody who stands on the floor and sways, arms hanging."""
     t = np.arange(frames) / fps
     vectors = np.zeros((actors, frames, 55, 3))
     vectors[:, :, 16, 2], vectors[:, :, 17, 2] = -1.2, 1.2
     vectors[:, :, 3, 2] = 0.2 * np.sin(2 * t)
     vectors[:, :, [4, 5], 0] = 0.3
     vectors[:, :, [1, 2], 0] = -0.15
-    root = np.tile(np.array([0, 1.3, 0], np.float32), (actors, frames, 1))
+    root = np.tile(np.array([0, 1.32, 0], np.float32), (actors, frames, 1))
     root[..., 0] += 0.1 * np.sin(2 * t) + np.arange(actors)[:, None]
     rotations = axis_angle_to_matrix(torch.from_numpy(vectors)).numpy().astype(np.float32)
     return Motion(rotations, root.astype(np.float32), fps, np.zeros((actors, 10), np.float32), ("neutral",) * actors)

@@ -82,14 +82,15 @@ def test_a_killed_run_keeps_what_was_saved_by_time(tmp_path, muon) -> None:
 
 
 def test_a_time_limit_ends_the_call_and_each_call_has_its_own(tmp_path) -> None:
-    whole = fit(make_network(), loss, batches, SMALL, tmp_path / "whole", progress=False)
-    calls = 0
-    while calls < 50:
-        calls += 1
-        parts = fit(make_network(), loss, batches, SMALL, tmp_path / "parts", minutes=0.001, progress=False)
-        if all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True)):
-            break
-    assert 1 < calls < 50
+    config = replace(SMALL, steps=6)
+    whole = fit(make_network(), loss, batches, config, tmp_path / "whole", progress=False)
+    for _ in range(config.steps):
+        parts = fit(make_network(), loss, batches, config, tmp_path / "parts", minutes=1e-9, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
+    asked = []
+    fit(make_network(), loss, lambda step: asked.append(step) or batches(step), config, tmp_path / "one", minutes=1e-9,
+        progress=False)  # fmt: skip
+    assert max(asked) < config.steps - 1
 
 
 def test_another_configuration_in_the_same_folder_is_refused(tmp_path) -> None:

@@ -214,13 +214,18 @@ def test_an_error_of_the_encoder_ends_the_film(tmp_path: Path) -> None:
         film(clip(3), tmp_path / "file" / "x.mp4", Look(size=(64, 64), skeleton=True), progress=False)
 
 
+def _heed_ctrl_c() -> None:
+    """A shell's background jobs ignore SIGINT, and so would what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 def test_ctrl_c_during_a_film_leaves_nothing(tmp_path: Path, repository: Path) -> None:
     source, out = tmp_path / "long.npz", tmp_path / "out"
     write_motion(clip(4000), source)
     code = "import sys; from laban.cli import run; sys.exit(run(sys.argv[1:]))"
     process = subprocess.Popen([sys.executable, "-c", code, "render", str(source), "-o", str(out / "x.mp4")],
-                               cwd=repository, stderr=subprocess.PIPE, text=True)  # fmt: skip
+                               cwd=repository, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c)  # fmt: skip
     deadline = time.monotonic() + 120
     while not (out.is_dir() and list(out.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.1)
