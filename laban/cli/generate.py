@@ -56,6 +56,7 @@ def command(
     from models.body.model import load_body
     from models.resample import resample
     from motion.generate import GenerateConfig, generate
+    from motion.generator import load_generator
 
     model = load_body(body)
     config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, device=device.value)
@@ -67,11 +68,11 @@ def command(
         for path in paths:
             _write(motion, path, model, size=pixels, quiet=json)
             written.append(str(path))
-    leaning = lean_on(text, checkpoint)
+    leaning, licence = lean_on(text, checkpoint), load_generator(checkpoint).config.licence or "no licence stated"
     near = [{"action": action, "similarity": round(value, 3)} for action, value in leaning.actions]
     result = {"text": text, "seconds": motions[0].seconds, "seed": seed, "checkpoint": checkpoint, "files": written,
-              "leaned_on": near, "nearness": leaning.nearness}  # fmt: skip
-    emit(result, json, [f"{text!r} {leaning.summary()}", *written])
+              "leaned_on": near, "nearness": leaning.nearness, "weights_licence": licence}  # fmt: skip
+    emit(result, json, [f"{text!r} {leaning.summary()}", f"weights {checkpoint}: {licence}", *written])
 
 
 def lean_on(text: str, checkpoint: str) -> Leaning:
