@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from laban.errors import LabanError
+from models.devices import fast_inference, pick_device
 from models.diffusion.denoiser import Condition
 from models.diffusion.sampler import Denoise, Method, SamplerConfig, Window, batched_guidance, sample, windowed
 from models.motion import Motion
@@ -76,24 +76,6 @@ def to_motion(features: Float[Tensor, "frames 205"], rest: Float[Tensor, "55 3"]
     full = np.broadcast_to(np.eye(3, dtype=np.float32), (1, len(features), 55, 3, 3)).copy()
     full[0, :, :22] = rotations.numpy()
     return Motion(full, root.numpy().astype(np.float32)[None], FPS)
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise LabanError(f"--device {name}; accepted: auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise LabanError("--device cuda: no CUDA device is available; accepted here: auto, cpu")
-    return torch.device(name)
-
-
-def fast_inference(device: torch.device) -> AbstractContextManager[object]:
-    """bf16 autocast where the hardware has bf16 arithmetic, else nothing."""
-    if device.type == "cuda" or torch.cpu._is_avx512_bf16_supported():
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
 
 
 def _check(text: str, seconds: float) -> int:

@@ -130,8 +130,12 @@ def test_results_are_json_or_lines(capsys):
 def test_the_device_is_one_that_torch_knows():
     import torch
 
-    assert Device.cpu.resolve() == "cpu"
-    assert torch.empty(0, device=Device.auto.resolve()).numel() == 0
+    from models.devices import pick_device
+
+    assert pick_device(Device.cpu.value) == torch.device("cpu")
+    assert torch.empty(0, device=pick_device(Device.auto.value)).numel() == 0
+    with pytest.raises(LabanError, match="accepted: auto, cpu, cuda"):
+        pick_device("tpu")
 
 
 def test_the_table_names_no_command_twice_and_explains_each():

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from laban.errors import LabanError
-from laban.weights import EMBEDDED, save_weights
+from laban.weights import save_weights
 from models.body.skeleton import MIRROR, NUM_BODY, PARENTS
 from models.data.dataset import Caption, ClipRecord
 from models.motion_text import learning
@@ -304,13 +304,6 @@ def write_checkpoint(folder: Path, kind: str) -> None:
     save_weights(folder, network(kind).state_dict(), config, "card")
 
 
-@pytest.fixture
-def text_student() -> None:
-    if not (EMBEDDED / "text_student" / "config.json").is_file():
-        pytest.skip("no embedded text encoder")
-
-
-@pytest.mark.usefixtures("text_student")
 def test_a_judge_with_changed_weights_is_refused(tmp_path):
     write_checkpoint(tmp_path / "judge", "judge")
     assert load_judge(tmp_path / "judge").predict([features().numpy()])[0] in "abcdef"
@@ -323,7 +316,6 @@ def test_a_judge_with_changed_weights_is_refused(tmp_path):
         load_judge(copy)
 
 
-@pytest.mark.usefixtures("text_student")
 def test_an_encoder_trained_on_another_text_encoder_is_refused(tmp_path):
     write_checkpoint(tmp_path / "e", "encoder")
     config = json.loads((tmp_path / "e" / "config.json").read_text())
@@ -332,7 +324,6 @@ def test_an_encoder_trained_on_another_text_encoder_is_refused(tmp_path):
         load_motion_text(tmp_path / "e")
 
 
-@pytest.mark.usefixtures("text_student")
 def test_a_judge_is_not_taken_for_an_encoder(tmp_path):
     write_checkpoint(tmp_path / "j", "judge")
     with pytest.raises(LabanError, match="tensors"):

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from laban.weights import EMBEDDED
 from models.motion_text.encoder import load_motion_text
 from models.motion_text.known import Known, farthest, take_known
 
@@ -54,8 +53,6 @@ def test_the_kept_captions_are_the_ones_least_alike():
 
 @pytest.mark.slow
 def test_the_shipped_encoder_tells_sides_directions_and_new_words():
-    if not (EMBEDDED / "motion_text" / "config.json").is_file():
-        pytest.skip("no embedded motion-text encoder")
     encoder = load_motion_text()
     anchors = ["a person raises the left hand", "a person raises the right hand", "a person walks forward",
                "a person walks backward", "a person runs", "a person dances"]  # fmt: skip

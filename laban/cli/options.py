@@ -18,14 +18,6 @@ class Device(str, Enum):
     cpu = "cpu"
     cuda = "cuda"
 
-    def resolve(self) -> str:
-        """The torch device name: `auto` becomes `cuda` where torch sees a GPU, else `cpu`."""
-        if self is not Device.auto:
-            return self.value
-        import torch
-
-        return "cuda" if torch.cuda.is_available() else "cpu"
-
 
 Outputs = Annotated[
     list[Path], typer.Option("--output", "-o", help="File to write; the suffix picks the format. Repeatable.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy import ndarray
 from laban.config import from_dict
 from laban.errors import LabanError
 from laban.weights import find_weights, load_module, load_weights
+from models.devices import fast_inference
 from models.motion import Motion
 from models.motion_text.features import features_of
 from models.motion_text.known import Known, take_known
@@ -76,7 +76,7 @@ class MotionTextEncoder:
         outputs = []
         for i in range(0, len(order), batch):
             clips = [torch.from_numpy(np.ascontiguousarray(features[k], np.float32)) for k in order[i : i + batch]]
-            with torch.inference_mode(), _autocast():
+            with torch.inference_mode(), fast_inference(torch.device("cpu")):
                 outputs.append(self.network.motion(*pad_clips(clips)))
         return _reordered(outputs, np.argsort(order))
 
@@ -108,12 +108,6 @@ def _text_encoder(folder: str | Path, config: dict[str, Any]) -> TextEncoder:
     if encoder.name != config["text_name"]:
         raise LabanError(f"{folder}: trained with text encoder {config['text_name']}; found {encoder.name}")
     return encoder
-
-
-def _autocast() -> AbstractContextManager[Any]:
-    """bf16 where the processor has it: a third of the time; fp32 elsewhere."""
-    has = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return torch.autocast("cpu", torch.bfloat16) if has and has() else nullcontext()
 
 
 def _as_features(motions: Clips) -> list[Float[ndarray, "_ 133"]]:
