@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -17,6 +18,10 @@ from laban.weights import find_weights, load_module, load_weights, save_weights
 from models.diffusion.denoiser import Condition, Denoiser, DenoiserConfig
 from models.diffusion.schedule import NoiseSchedule, add_noise, cosine_schedule
 from models.representation import rifke
+
+
+CREEP = 0.005
+"""Decimetres per frame below which a resting foot's speed is punished by its square, above by its size (1 cm/s)."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,15 @@ class LossWeights:
     """Squared error in decimetres of the joints by forward kinematics."""
     velocity: float = 10.0
     """The same of their change per frame."""
-    skate: float = 5.0
-    """Squared speed in decimetres per frame of feet that rest in the data."""
+    skate: float = 1.5
+    """Speed in decimetres per frame of feet that rest in the data; not squared, or slow creeping would cost nothing."""
     root: float = 0.5
     """Mean squared error of the four normalised root columns, which are 2 % of the plain loss and carry the body."""
     drop: float = 0.12
     rest_speed: float = 0.008
     """Feet slower than this in the data, in metres per frame, count as resting."""
+    decoded: float = 0.5
+    """Share of a batch, the least noisy rows, whose body is decoded for the geometric terms."""
 
 
 def diffusion_loss(
@@ -112,7 +119,8 @@ def diffusion_loss(
     predicted = network(x_t, t, batch.condition.without_text(drop), batch.mask)
     signal = network.schedule.alpha(t) ** 2
     with torch.autocast(device.type, enabled=False):
-        terms = _geometry(network, predicted.float(), batch, signal, weights.rest_speed)
+        rows = signal.topk(math.ceil(rows * weights.decoded)).indices
+        terms = _geometry(network, predicted[rows].float(), batch.x[rows], batch.mask[rows], signal[rows], weights)
         error = (predicted - batch.x).square()
         terms["x0"] = _mean(error.mean(-1), batch.mask)
         terms["root"] = _mean(error[..., list(rifke.LAYOUT.root)].mean(-1), batch.mask)
@@ -121,20 +129,20 @@ def diffusion_loss(
 
 
 def _geometry(
-    network: Generator, predicted: Tensor, batch: TextMotion, signal: Tensor, resting: float
+    network: Generator, predicted: Tensor, x: Tensor, mask: Tensor, signal: Tensor, weights: LossWeights
 ) -> dict[str, Tensor]:
-    features, truth = network.restore(predicted), network.restore(batch.x)
+    features, truth = network.restore(predicted), network.restore(x)
     positions = rifke.local_positions(rifke.heading_rotations(features), network.rest)
     wanted = truth[..., 136:].unflatten(-1, (23, 3))
-    pair = batch.mask[:, 1:] & batch.mask[:, :-1]
+    pair = mask[:, 1:] & mask[:, :-1]
     error = 10 * (positions - wanted)
     feet = rifke.foot_velocities(features, positions)
-    still = rifke.foot_velocities(truth, wanted).norm(dim=-1) < resting
-    skate = (still * (10 * feet).square().sum(-1)).sum(-1)
+    still = rifke.foot_velocities(truth, wanted).norm(dim=-1) < weights.rest_speed
+    creep = (100 * feet.square().sum(-1) + CREEP**2).sqrt() - CREEP
     return {
-        "joints": _mean(error.square().mean((-1, -2)), batch.mask, signal),
-        "velocity": _mean((error[:, 1:] - error[:, :-1]).square().mean((-1, -2)), pair, signal),
-        "skate": _mean(skate, pair, signal),
+        "joints": weights.decoded * _mean(error.square().mean((-1, -2)), mask, signal),
+        "velocity": weights.decoded * _mean((error[:, 1:] - error[:, :-1]).square().mean((-1, -2)), pair, signal),
+        "skate": weights.decoded * _mean((still * creep).sum(-1), pair, signal),
     }
 
 

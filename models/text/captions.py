@@ -5,17 +5,20 @@ Direction, side, count and speed are said only where the record says them. Every
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from models.text.phrases import PHRASES, STYLES
+from models.text.phrases import PHRASES, SCENES, STYLES
 
 SUBJECTS = ("a person", "someone", "the person", "a man", "the man", "a woman", "the woman", "somebody", "he", "she")
 NEUTRAL_SUBJECTS = ("a person", "someone", "the person", "somebody", "a human", "the figure")
 FORMS = ("s", "s", "ing", "past", "gerund", "base")
 STYLE_SHARE = 0.8
+SCENE_SHARE = 0.4
+"""Scenes that a record without a style gets, as a share of its other captions."""
 IRREGULAR_PAST = {
     "be": "was",
     "bend": "bent",
@@ -166,14 +169,16 @@ def phrases_for(action: str, texts: Iterable[str] = ()) -> list[str]:
 
 
 def captions_for(record: Any, *, seed: int = 0, count: int = 24) -> list[str]:
-    """Up to `count` distinct captions of a record: human ones first, then its own texts, then template sentences.
+    """Distinct captions of a record: human ones first, its own texts, template sentences (`count` so far), then scenes.
 
     `record` is a mapping or an object with `id`, `action`, `texts` and, optionally, `style`, `captions`, `segments`.
     """
     rng = random.Random(f"{seed}:{_field(record, 'id', '')}")
     fixed = human_captions(record) + own_texts(record)
     templates = list(_template_captions(record, rng, 4 * count))
-    return _unique(fixed + templates)[: max(count, len(fixed))] or [clean(_field(record, "action", ""))]
+    plain = _unique(fixed + templates)[: max(count, len(fixed))] or [clean(_field(record, "action", ""))]
+    scenes = SCENES.get(_field(record, "action", ""), ()) if _field(record, "style", "") in ("", "normal") else ()
+    return _unique(plain + rng.sample(scenes, min(len(scenes), math.ceil(SCENE_SHARE * len(plain)))))
 
 
 def _template_captions(record: Any, rng: random.Random, draws: int) -> Iterator[str]:
@@ -228,6 +233,8 @@ def every_template() -> Iterator[str]:
     for adverbs in STYLES.values():
         yield from adverbs
     yield from SUBJECTS + NEUTRAL_SUBJECTS
+    for scenes in SCENES.values():
+        yield from scenes
     yield from (f"{one} {other}" for one, other in SPELLINGS)
     yield "is and then"
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from models.text.captions import action_captions, captions_for, clean
-from models.text.phrases import PHRASES
+from models.text.phrases import PHRASES, SCENES
 
 MAX_WORDS = 20
 VIDEO_CAPTIONS = 18_000
+DEFINED = (("verb", (), 24_000), ("noun", ("04", "06", "18"), 14_000))
+"""Parts of WordNet (part of speech, lexicographer files or all) and the most sentences taken from each."""
 WORD_FRAMES: dict[str, tuple[str, ...]] = {
     "ing": ("a person is {w}", "someone is {w} around the room", "the man keeps {w} it", "{w} on the floor"),
     "ly": ("a person walks {w}", "she moves {w}", "he {w} waves a hand", "someone {w} sits down"),
@@ -122,14 +125,16 @@ _NUMBERS = ("one", "two", "three", "four", "2", "3")
 _TURNS = ("clockwise", "counterclockwise", "anticlockwise", "counter-clockwise")
 
 
-def corpus(annotations: Path, mocap: Path, words: Path, *, held_out: Iterable[str] = (), seed: int = 0) -> list[str]:
+def corpus(
+    annotations: Path, mocap: Path, words: Path, dictionary: Path, *, held_out: Iterable[str] = (), seed: int = 0
+) -> list[str]:
     """Distinct sentences in a fixed order, less the held-out ones; sources that are not there are left out."""
     rng = random.Random(seed)
     found: dict[str, None] = {}
     video = [text for text in activitynet(annotations) if len(text.split()) <= MAX_WORDS]
     video = rng.sample(video, min(VIDEO_CAPTIONS, len(video)))
     sources = (video, kit(mocap), crosstask(annotations), motion(mocap), templates())
-    for source in (*sources, slot_sentences(rng, 8_000), word_sentences(words, rng)):
+    for source in (*sources, slot_sentences(rng, 8_000), word_sentences(words, rng), definitions(dictionary, rng)):
         found.update((clean(text), None) for text in source if 0 < len(text.split()) <= MAX_WORDS)
     for text in held_out:
         found.pop(clean(text), None)
@@ -182,6 +187,8 @@ def templates() -> Iterator[str]:
                 yield text
                 yield text.replace("a person", "someone", 1)
                 yield text.replace("a person", "the man", 1)
+    for scenes in SCENES.values():
+        yield from scenes
 
 
 def plain_words(path: Path) -> list[str]:
@@ -195,6 +202,21 @@ def word_sentences(path: Path, rng: random.Random) -> Iterator[str]:
     for word in plain_words(path):
         ending = next(end for end in WORD_FRAMES if word.endswith(end) and not word.endswith("ss") or not end)
         yield rng.choice(WORD_FRAMES[ending]).format(w=word)
+
+
+def definitions(folder: Path, rng: random.Random) -> Iterator[str]:
+    """What WordNet says of verbs, and of a sample of the nouns for acts, things and people: definitions and examples."""
+    for name, kinds, most in DEFINED:
+        path, found = folder / f"data.{name}", []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+            head, _, gloss = line.partition(" | ")
+            if line.startswith(" ") or (kinds and head.split()[1] not in kinds):
+                continue
+            lemma = head.split()[4].replace("_", " ")
+            meaning = re.sub(r"\(.*?\)|\".*", "", gloss).split(";")[0].strip()
+            found.append(f"to {lemma} is to {meaning}" if name == "verb" else f"a {lemma} is {meaning}")
+            found += re.findall(r"\"([^\"]+)\"", gloss)
+        yield from rng.sample(found, min(most, len(found)))
 
 
 def slot_sentences(rng: random.Random, count: int) -> Iterator[str]:

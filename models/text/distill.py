@@ -262,7 +262,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Build the corpus, run the teacher, train, and write the checkpoint folder."""
     options = parse_options(arguments)
     options.run.mkdir(parents=True, exist_ok=True)
-    texts = corpus(options.annotations, options.mocap, options.words, held_out=held_out(options.benchmarks))
+    kept_apart = held_out(options.benchmarks)
+    texts = corpus(options.annotations, options.mocap, options.words, options.dictionary, held_out=kept_apart)
     vocabulary = prune_vocabulary(texts, options.vocabulary, plain_words(options.words))
     pieces = WordPiece(vocabulary)
     config = StudentConfig(vocabulary=len(vocabulary), rank=options.rank)
@@ -297,6 +298,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--annotations", type=Path, required=True, help="folder with activitynet/ and procedure/")
     parser.add_argument("--mocap", type=Path, required=True, help="folder of the motion set")
     parser.add_argument("--words", type=Path, default=Path("/usr/share/dict/words"), help="English word list")
+    parser.add_argument("--dictionary", type=Path, default=Path("/usr/share/wordnet"), help="WordNet database folder")
     parser.add_argument("--benchmarks", type=Path, default=Path("benchmarks"), help="folder of held-out sentences")
     parser.add_argument("--run", type=Path, default=Path("runs/text_student"), help="caches and resumable state")
     parser.add_argument("--out", type=Path, default=Path("checkpoints/text_student"), help="checkpoint folder to write")

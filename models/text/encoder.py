@@ -89,7 +89,7 @@ class CachedEncoder:
         compute: Callable[[Sequence[str]], list[OneText]],
         *,
         folder: Path | None = None,
-        limit: int = 20_000,
+        limit: int = 32_000,
     ) -> None:
         self.name, self.width = name, width
         self._compute, self._folder, self._limit = compute, folder, limit

@@ -19,6 +19,7 @@ from laban.errors import LabanError
 from laban.files import atomic_path, cache_folder
 from models.text.captions import action_captions
 from models.text.encoder import OneText, TextEncoder, TextFeatures, load_text_encoder, pad_features
+from models.text.phrases import SCENES
 from models.text.slots import Slots, parse_slots
 
 NEAR, RELATED = 0.6, 0.42
@@ -104,8 +105,10 @@ def _known(actions: tuple[str, ...], encoder: str) -> KnownActions:
 
 
 def representative_captions(actions: Iterable[str], most: int = 4) -> list[tuple[str, str]]:
-    """(action, sentence): the first plain sentences of each action's templates, at most `most` for each variant."""
-    return [(action, text) for action in actions for texts in action_captions(action).values() for text in texts[:most]]
+    """(action, sentence): the first plain sentences of each action's templates, at most `most` per variant; scenes."""
+    actions = tuple(actions)
+    plain = [(name, text) for name in actions for texts in action_captions(name).values() for text in texts[:most]]
+    return plain + [(name, text) for name in actions for text in SCENES.get(name, ())]
 
 
 def known_actions(actions: Iterable[str], encoder: TextEncoder, *, cache: Path | None = None) -> KnownActions:
