@@ -71,7 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "duet.glb"
         write_motion(motion, path)
-        print(f"{path.stat().st_size / 1000:.0f} kB; four weights a vertex there, all of them here")
+        print(f"{path.stat().st_size / 1000:.0f} kB")
         if options.three:
             times = json.dumps([frame / FPS for frame in FRAMES])
             command = ["node", "--input-type=module", "-", str(path), times]

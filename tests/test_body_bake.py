@@ -1,4 +1,4 @@
-"""The parts of the baking script that need no source data: mesh surgery, T-posing, shape space and regressor."""
+"""The parts of the baking script that need no source data: mesh surgery, T-pose, shape space, regressor, weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 
 from models.body.bake_mesh import Surface, cut, normals, refine, smooth, triangles, without
 from models.body.bake_shape import joint_regressor, shape_space, to_t_pose
-from models.body.model import load_body
-from models.body.skeleton import JOINT
+from models.body.bake_weights import INFLUENCES, limit_influences
+from models.body.model import OPEN_BODY, load_body
+from models.body.skeleton import JOINT, MIRROR
 
 
 def grid(size: int = 8) -> Surface:
@@ -119,3 +120,40 @@ def test_regressor_finds_the_joints_of_every_shape():
         betas = rng.standard_normal(3)
         found = regressor @ (space.vertices + space.vertex_components @ betas)
         np.testing.assert_allclose(found, space.joints + space.joint_components @ betas, atol=2e-3)
+
+
+def test_no_vertex_of_the_open_body_follows_more_than_four_joints():
+    weights = load_body(OPEN_BODY).weights.numpy()
+    assert (weights > 0).sum(1).max() == INFLUENCES == 4
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+
+
+def row(**shares: float) -> np.ndarray:
+    weights = np.zeros(55)
+    for name, share in shares.items():
+        weights[JOINT[name]] = share
+    return weights
+
+
+def test_limited_weights_keep_their_sum_their_sides_and_whatever_was_few_enough():
+    rng = np.random.default_rng(0)
+    weights = np.zeros((300, 55))
+    for vertex in weights:
+        joints = rng.choice(55, rng.integers(1, 9), replace=False)
+        vertex[joints] = rng.dirichlet(np.ones(len(joints)))
+    limited = limit_influences(weights)
+    assert ((limited > 0).sum(1) <= INFLUENCES).all()
+    np.testing.assert_allclose(limited.sum(1), weights.sum(1))
+    few = (weights > 0).sum(1) <= INFLUENCES
+    assert 0 < few.sum() < len(few)
+    np.testing.assert_array_equal(limited[few], weights[few])
+    np.testing.assert_allclose(limit_influences(weights[:, MIRROR]), limited[:, MIRROR], atol=1e-12)
+
+
+def test_the_weight_given_up_is_the_one_that_moves_the_skin_least():
+    throat = row(left_collar=0.41, spine3=0.27, left_shoulder=0.08, spine2=0.12, neck=0.12)
+    kept = row(left_collar=0.41, spine3=0.39, left_shoulder=0.08, neck=0.12)
+    np.testing.assert_allclose(limit_influences(throat[None])[0], kept)
+    middle = row(spine3=0.7, neck=0.12, head=0.06, left_collar=0.01, right_collar=0.01, jaw=0.1)
+    kept = row(spine3=0.72, neck=0.12, head=0.06, jaw=0.1)
+    np.testing.assert_allclose(limit_influences(middle[None])[0], kept)

@@ -21,6 +21,7 @@ from models.body.bake_face import extra_points, face_landmarks
 from models.body.bake_mesh import Surface, triangles
 from models.body.bake_shape import ShapeSpace, TPose, joint_positions, joint_regressor, shape_space, to_t_pose
 from models.body.bake_source import BaseMesh, Phenotype, data_folder, expression, morph, read_base
+from models.body.bake_weights import limit_influences
 from models.body.landmarks import LANDMARK_VERTICES
 from models.body.skeleton import JOINT, JOINT_NAMES, NUM_JOINTS, PARENTS
 
@@ -105,7 +106,7 @@ def bake(folder: Path) -> dict[str, ndarray]:
         "shapedirs": np.concatenate([shapes[..., :COMPONENTS], moves], axis=2)[order].astype(np.float16),
         "posedirs": np.zeros((len(weights), 3, 9 * (NUM_JOINTS - 1)), np.int8),
         "J_regressor": regressor[:, order].astype(np.float32),
-        "weights": weights[order].astype(np.float32),
+        "weights": limit_influences(weights)[order].astype(np.float32),
         "f": np.argsort(order)[surface.faces].astype(np.uint32),
         "kintree_table": np.array([[2**32 - 1, *PARENTS[1:]], list(range(NUM_JOINTS))], np.int64),
         "v_colors": colors[order],

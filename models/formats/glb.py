@@ -2,8 +2,8 @@
 
 Each actor is a skeleton of 55 joints under a node of its own, a skinned mesh in T-pose with its soles on the floor,
 and channels in the one animation: the travel on the pelvis, a rotation for every joint that moves. A glTF skin has
-four joints a vertex: the four largest weights, renormalised. Pose correctives of licensed bodies have no place in a
-skin and are left out.
+four joints a vertex, as the open body has; of a body with more the four largest weights are kept, renormalised. Pose
+correctives of licensed bodies have no place in a skin and are left out.
 """
 
 from __future__ import annotations
