@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -55,7 +56,8 @@ def sampler(config: GenerateConfig) -> Callable:
 
 
 def compare(options: argparse.Namespace) -> dict[str, dict[str, object]]:
-    few, many = GenerateConfig(device="cpu"), GenerateConfig(steps=1000, method="ddpm", device="cpu")
+    few = GenerateConfig(candidates=1, device="cpu")
+    many = replace(few, steps=1000, method="ddpm")
     runs = {f"{few.method}, {few.steps} steps (default)": (few, options.repeats), "ddpm, 1000 steps": (many, 1)}
     timed(few, options.checkpoint, 2)
     judge, (examples, _) = load_judge(), read_examples(MotionDataset.open(options.data))

@@ -19,6 +19,7 @@ from models.diffusion.sampler import Denoise, Method, SamplerConfig, Window, bat
 from models.motion import Motion
 from models.representation import rifke
 from models.text.known import KnownActions, load_known
+from motion.candidates import best_of
 from motion.generator import Generator, load_generator
 
 FPS = rifke.LAYOUT.fps
@@ -27,6 +28,8 @@ SHORTEST, LONGEST = 0.5, 600.0
 OVERLAP = 30
 """Frames that neighbouring windows share when a clip outlasts the training window."""
 BATCH = 16
+STRIDE = 1_000_003
+"""Between the seeds of one sample's candidates."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class GenerateConfig:
     guidance: float = 2.5
     seed: int = 0
     """Sample i of a call is drawn from seed + i, whatever its neighbours."""
+    candidates: int = 4
+    """Drawn for each text; the one that the motion-text encoder finds nearest to the text is kept."""
     device: str = "auto"
 
 
@@ -50,6 +55,8 @@ def generate(
     `progress` is told the number of clips just finished.
     Raises LabanError for an empty text or a duration that is not between half a second and ten minutes.
     """
+    if not 1 <= config.candidates <= BATCH:
+        raise LabanError(f"--candidates {config.candidates}; accepted: 1 to {BATCH}")
     lengths = [seconds] * len(texts) if isinstance(seconds, int | float) else list(seconds)
     if len(lengths) != len(texts):
         raise LabanError(f"{len(texts)} texts but {len(lengths)} durations; give one each, or one for all")
@@ -59,12 +66,14 @@ def generate(
     device = pick_device(config.device)
     network = network.to(device)
     order = sorted(range(len(texts)), key=lambda i: frames[i])
-    done: dict[int, Motion] = {}
-    for chunk in _chunks(order, frames, round(network.config.max_seconds * FPS)):
-        noise = [_noise(config.seed + i, frames[i]) for i in chunk]
-        features = _sample(network, known, [texts[i] for i in chunk], noise, config=config)
-        for i, rows in zip(chunk, features, strict=True):
-            done[i] = to_motion(rows, network.rest)
+    window, done = round(network.config.max_seconds * FPS), dict[int, Motion]()
+    for chunk in _chunks(order, frames, window, BATCH // config.candidates):
+        drawn = [(texts[i], _noise(config.seed + i + k * STRIDE, frames[i])) for i in chunk
+                 for k in range(config.candidates)]  # fmt: skip
+        batches = [[row] for row in drawn] if frames[chunk[0]] > window else [drawn]
+        features = [rows for batch in batches for rows in _sample(network, known, batch, config=config)]
+        motions = [to_motion(rows, network.rest) for rows in features]
+        done.update(zip(chunk, best_of(motions, [texts[i] for i in chunk], known), strict=True))
         if progress is not None:
             progress(len(chunk))
     return [done[i] for i in range(len(texts))]
@@ -90,17 +99,19 @@ def _noise(seed: int, frames: int) -> Float[Tensor, "frames 205"]:
     return torch.randn(frames, rifke.LAYOUT.features, generator=torch.Generator().manual_seed(seed))
 
 
-def _chunks(order: list[int], frames: list[int], longest: int) -> list[list[int]]:
+def _chunks(order: list[int], frames: list[int], longest: int, size: int) -> list[list[int]]:
     """Batches of similar length; a clip longer than the window goes alone."""
     short = [i for i in order if frames[i] <= longest]
-    return [short[k : k + BATCH] for k in range(0, len(short), BATCH)] + [[i] for i in order if frames[i] > longest]
+    return [short[k : k + size] for k in range(0, len(short), size)] + [[i] for i in order if frames[i] > longest]
 
 
 @torch.inference_mode()
 def _sample(
-    network: Generator, known: KnownActions, texts: list[str], noise: list[Tensor], *, config: GenerateConfig
-) -> list[Float[Tensor, "frames 205"]]:
-    """Restored features of each row of a chunk."""
+    network: Generator, known: KnownActions, drawn: Sequence[tuple[str, Float[Tensor, "_ 205"]]], *,
+    config: GenerateConfig,
+) -> list[Float[Tensor, "frames 205"]]:  # fmt: skip
+    """Restored features of each (text, noise) of a chunk; one that outlasts the window comes alone."""
+    texts, noise = zip(*drawn, strict=True)
     device = next(network.parameters()).device
     longest, lengths = max(map(len, noise)), torch.tensor([len(n) for n in noise], device=device)
     x = torch.zeros(len(noise), longest, rifke.LAYOUT.features, device=device)

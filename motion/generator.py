@@ -19,7 +19,6 @@ from models.diffusion.denoiser import Condition, Denoiser, DenoiserConfig
 from models.diffusion.schedule import NoiseSchedule, add_noise, cosine_schedule
 from models.representation import rifke
 
-
 CREEP = 0.005
 """Decimetres per frame below which a resting foot's speed is punished by its square, above by its size (1 cm/s)."""
 
@@ -119,8 +118,8 @@ def diffusion_loss(
     predicted = network(x_t, t, batch.condition.without_text(drop), batch.mask)
     signal = network.schedule.alpha(t) ** 2
     with torch.autocast(device.type, enabled=False):
-        rows = signal.topk(math.ceil(rows * weights.decoded)).indices
-        terms = _geometry(network, predicted[rows].float(), batch.x[rows], batch.mask[rows], signal[rows], weights)
+        best = signal.topk(math.ceil(rows * weights.decoded)).indices
+        terms = _geometry(network, predicted[best].float(), batch.x[best], batch.mask[best], signal[best], weights)
         error = (predicted - batch.x).square()
         terms["x0"] = _mean(error.mean(-1), batch.mask)
         terms["root"] = _mean(error[..., list(rifke.LAYOUT.root)].mean(-1), batch.mask)

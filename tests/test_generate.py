@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from laban.errors import LabanError
 from models.body.model import load_body
 from models.diffusion.denoiser import Condition, DenoiserConfig
 from models.representation import rifke
-from motion.generate import FPS, GenerateConfig, generate, overlapping_windows, to_motion
+from motion.generate import FPS, STRIDE, GenerateConfig, generate, overlapping_windows, to_motion
 from motion.generator import (
     Generator,
     GeneratorConfig,
@@ -24,7 +25,7 @@ from motion.generator import (
 )
 
 SMALL = DenoiserConfig(rifke.LAYOUT.features, width=32, layers=2, heads=2, hidden=64)
-QUICK = GenerateConfig(steps=3, guidance=1.5)
+QUICK = GenerateConfig(steps=3, guidance=1.5, candidates=1)
 
 
 @pytest.fixture
@@ -43,15 +44,26 @@ def test_a_sample_depends_on_its_seed_and_not_on_its_neighbours(checkpoint) -> N
     texts = ["a person walks", "a person waves the right hand"]
     both = generate(texts, [2.0, 3.0], checkpoint=checkpoint, config=QUICK)
     assert [m.frames for m in both] == [40, 60] and all(m.fps == FPS for m in both)
-    second = GenerateConfig(steps=3, guidance=1.5, seed=1)
+    second = replace(QUICK, seed=1)
     alone = generate(texts[1:], 3.0, checkpoint=checkpoint, config=second)[0]
     np.testing.assert_allclose(alone.rotations, both[1].rotations, atol=0.05)
-    other = generate(texts[1:], 3.0, checkpoint=checkpoint, config=GenerateConfig(steps=3, guidance=1.5, seed=2))[0]
+    other = generate(texts[1:], 3.0, checkpoint=checkpoint, config=replace(QUICK, seed=2))[0]
     assert np.abs(other.rotations - alone.rotations).max() > 0.05
 
 
+def test_one_of_the_candidates_is_kept(checkpoint) -> None:
+    several = generate(["a person walks"] * 2, 2.0, checkpoint=checkpoint, config=replace(QUICK, candidates=3))
+    seeds = [row + k * STRIDE for row in range(2) for k in range(3)]
+    single = [generate(["a person walks"], 2.0, checkpoint=checkpoint, config=replace(QUICK, seed=s))[0] for s in seeds]
+    for row, motion in enumerate(several):
+        gaps = [np.abs(motion.rotations - one.rotations).max() for one in single]
+        assert row * 3 <= int(np.argmin(gaps)) < row * 3 + 3
+    with pytest.raises(LabanError, match="accepted: 1 to 16"):
+        generate(["a person walks"], 2.0, checkpoint=checkpoint, config=replace(QUICK, candidates=0))
+
+
 def test_a_clip_longer_than_the_window_is_one_continuous_motion(checkpoint) -> None:
-    motion = generate(["a person walks"], 23.0, checkpoint=checkpoint, config=QUICK)[0]
+    motion = generate(["a person walks"], 23.0, checkpoint=checkpoint, config=replace(QUICK, candidates=2))[0]
     assert motion.frames == 460
     steps = np.linalg.norm(np.diff(motion.root[0], axis=0), axis=-1)
     assert steps.max() < 20 * np.median(steps)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import random
 from pathlib import Path
 
 import pytest
 import torch
 
-from models.text.corpus import corpus
+from models.text.corpus import corpus, definitions
 from models.text.distill import distillation_loss, held_out, initial_student, prune_vocabulary, quiet_axes, slot_shift
 from models.text.minilm import mean_pool, pad_ids
 from models.text.slots import parse_slots
@@ -71,8 +72,8 @@ def test_the_loss_is_zero_at_the_target_and_blind_to_padding() -> None:
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """A motion set with a train and a validation record, a video-caption file, and a word list."""
+def folders(tmp_path: Path) -> tuple[Path, Path, Path, Path]:
+    """A motion set with a train and a validation record, a video-caption file, a word list and a dictionary."""
     annotations, mocap, words = tmp_path / "a", tmp_path / "m", tmp_path / "words"
     (annotations / "activitynet").mkdir(parents=True)
     mocap.mkdir()
@@ -82,23 +83,38 @@ def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
     record["captions"] = [{"start": 0, "end": 1, "texts": ["humanword"]}]
     (mocap / "index.json").write_text(json.dumps([record, {**record, "texts": ["valword"], "split": "val"}]))
     words.write_text("hurtle\nhurtles\nParis\nit's\n")
-    return annotations, mocap, words
+    (tmp_path / "data.verb").write_text(
+        "  1 a licence\n"
+        '01234567 38 v 02 amble 0 mosey 1 001 @ 01904930 v 0000 | walk leisurely (as people do); "they ambled home"\n'
+    )
+    (tmp_path / "data.noun").write_text(
+        "02345678 06 n 01 wind_chime 0 000 | a decoration that tinkles; pretty\n02345679 27 n 01 sludge 0 000 | goo\n"
+    )
+    return annotations, mocap, words, tmp_path
 
 
-def test_the_corpus_reads_training_text_only(folders: tuple[Path, Path, Path]) -> None:
+def test_the_corpus_reads_training_text_only(folders: tuple[Path, Path, Path, Path]) -> None:
     texts = corpus(*folders)
     assert "a man juggles" in texts
     assert "trainword" in texts
     assert not any("valword" in text or "humanword" in text or "word word" in text or "paris" in text for text in texts)
 
 
-def test_the_corpus_repeats_and_leaves_held_out_sentences(folders: tuple[Path, Path, Path]) -> None:
+def test_the_corpus_repeats_and_leaves_held_out_sentences(folders: tuple[Path, Path, Path, Path]) -> None:
     assert corpus(*folders) == corpus(*folders)
     assert "a man juggles" not in corpus(*folders, held_out=["A man juggles."])
 
 
+def test_the_dictionary_gives_definitions_and_examples_of_verbs_and_some_nouns(
+    folders: tuple[Path, Path, Path, Path],
+) -> None:
+    found = set(definitions(folders[-1], random.Random(0)))
+    assert found == {"to amble is to walk leisurely", "they ambled home", "a wind chime is a decoration that tinkles"}
+    assert found <= set(corpus(*folders))
+
+
 def test_missing_sources_leave_the_templates(tmp_path: Path) -> None:
-    assert len(corpus(tmp_path, tmp_path, tmp_path / "none")) > 1000
+    assert len(corpus(tmp_path, tmp_path, tmp_path / "none", tmp_path)) > 1000
 
 
 def test_the_benchmarks_sentences_are_held_out(repository: Path) -> None:

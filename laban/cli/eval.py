@@ -22,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 Data = Annotated[Path, typer.Option("--data", help="Folder made by `laban data build`.")]
 Steps = Annotated[int, typer.Option("--steps", help="Denoising steps.", min=1)]
 Guidance = Annotated[float, typer.Option("--guidance", help="How strictly the text is followed; 1 = not guided.")]
+Candidates = Annotated[int, typer.Option("--candidates", help="Drawn for each clip; the best fit is kept.")]
 Method = Annotated[str, typer.Option("--method", help="Sampler: ddim, ddpm or dpm++.")]
 SETS = ("test", "test+kinect", "balanced")
 FIGURES = ("R@1 micro", "R@2 micro", "R@3 micro", "R@1 macro", "R@3 macro", "accuracy micro", "accuracy macro",
@@ -42,6 +43,7 @@ def generation(
     samples: Annotated[int, typer.Option("--samples", help="For multimodality: samples of each text.", min=0)] = 0,
     steps: Steps = 20,
     guidance: Guidance = 2.5,
+    candidates: Candidates = 4,
     method: Method = "ddim",
     by_action: Annotated[bool, typer.Option("--by-action", help="Kinematics of every action.")] = False,
     json: Json = False,
@@ -54,11 +56,15 @@ def generation(
     if unknown := [name for name in chosen if name not in SETS]:
         raise LabanError(f"--set {unknown[0]}; accepted: {', '.join(SETS)}")
     report = evaluate_generation(
-        data, load_judge(), sampler(steps, guidance, method), checkpoints=checkpoint or ["research"], sets=chosen,
-        seeds=range(seeds), samples=samples,
+        data, load_judge(), sampler(steps, guidance, method, candidates), checkpoints=checkpoint or ["research"],
+        sets=chosen, seeds=range(seeds), samples=samples,
     )  # fmt: skip
     if json:
-        emit({**report.to_json(), "steps": steps, "guidance": guidance, "method": method}, True, [])
+        emit(
+            {**report.to_json(), "steps": steps, "guidance": guidance, "method": method, "candidates": candidates},
+            True,
+            [],
+        )
     else:
         print_report(report, by_action=by_action)
 
@@ -72,6 +78,7 @@ def paraphrases(
     seconds: Annotated[float, typer.Option("--seconds", help="Length of each sample.")] = 4.0,
     steps: Steps = 20,
     guidance: Guidance = 2.5,
+    candidates: Candidates = 4,
     method: Method = "ddim",
     json: Json = False,
 ) -> None:
@@ -85,7 +92,7 @@ def paraphrases(
     if unknown := [action for _, action in pairs if action not in judge.actions]:
         raise LabanError(f"{file}: action {unknown[0]!r} is unknown; accepted: {', '.join(judge.actions)}")
     examples, _ = read_examples(MotionDataset.open(data), quiet=json)
-    found = evaluate_paraphrases(pairs, judge, sampler(steps, guidance, method), examples,
+    found = evaluate_paraphrases(pairs, judge, sampler(steps, guidance, method, candidates), examples,
                                  checkpoint=checkpoint, seeds=seeds, seconds=seconds)  # fmt: skip
     if json:
         emit(found.to_json(), True, [])
@@ -93,7 +100,7 @@ def paraphrases(
         print_paraphrases(found)
 
 
-def sampler(steps: int, guidance: float, method: str) -> Any:
+def sampler(steps: int, guidance: float, method: str, candidates: int) -> Any:
     """`motion.generate.generate` with the given settings, as the protocol calls it."""
     from typing import cast, get_args
 
@@ -104,7 +111,8 @@ def sampler(steps: int, guidance: float, method: str) -> Any:
         raise LabanError(f"--method {method}; accepted: {', '.join(get_args(SamplerMethod))}")
 
     def run(texts: list[str], seconds: list[float], checkpoint: str, seed: int) -> list[Motion]:
-        config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, method=cast(SamplerMethod, method))
+        chosen = cast(SamplerMethod, method)
+        config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, method=chosen, candidates=candidates)
         return generate(texts, seconds, checkpoint=checkpoint, config=config)
 
     return run

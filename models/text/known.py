@@ -1,33 +1,46 @@
-"""Which known actions a sentence leans on, and what it asks of direction, side, count and speed: told to the user."""
+"""Which known actions a sentence leans on, and what it asks of direction, side, count and speed: told to the user.
+
+The captions' vectors and the classifier come with the text encoder; `python -m models.text.known FOLDER` makes them
+anew for a text_student checkpoint, which is needed whenever the templates or the scenes change.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from laban.errors import LabanError
 from laban.files import atomic_path, cache_folder
-from models.text.captions import action_captions
-from models.text.encoder import OneText, TextEncoder, TextFeatures, load_text_encoder, pad_features
-from models.text.phrases import SCENES
+from laban.progress import progress
+from laban.weights import find_weights
+from models.text.captions import action_captions, phrases_for
+from models.text.captions import sentence as caption_of
+from models.text.encoder import EMBEDDED, OneText, TextEncoder, TextFeatures, load_text_encoder, pad_features
+from models.text.phrases import PHRASES, SCENES
+from models.text.probe import SHARPNESS, Probe, fit_probe, nearest_mean
 from models.text.slots import Slots, parse_slots
 
 NEAR, RELATED = 0.6, 0.42
 """Cosines above which an action is called near, or related: the middle and the lowest of the student's cosines over the
 fourteen pairs of `benchmarks/text_pairs.json` (nine of ten unrelated sentences there stay below 0.33)."""
+MIXED = "sequence"
+"""What clips of several actions are filed under."""
 STRANGE, FAMILIAR = 0.6, 0.9
-"""Cosines to the nearest known caption below which only that caption's sentence vector counts, above which only the
-sentence's own."""
+"""Cosines to the nearest caption of the action that fits best, below which only that action's caption speaks in the
+sentence vector, above which only the sentence's own."""
 
 
 @dataclass(frozen=True)
@@ -59,31 +72,55 @@ class KnownActions:
     actions: tuple[str, ...]
     captions: tuple[str, ...]
     vectors: Float[Tensor, "captions width"]
+    probe: Probe
+
+    def only(self, actions: Iterable[str]) -> KnownActions:
+        """The same table for fewer actions (those of the list that it has)."""
+        kept = set(actions) & set(self.names)
+        rows = [i for i, action in enumerate(self.actions) if action in kept]
+        weight = self.probe.weight[[i for i, name in enumerate(self.names) if name in kept]]
+        return KnownActions(
+            self.encoder, tuple(self.actions[i] for i in rows), tuple(self.captions[i] for i in rows),
+            self.vectors[rows], replace(self.probe, weight=weight),
+        )  # fmt: skip
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The actions, each once."""
+        return tuple(dict.fromkeys(self.actions))
+
+    @cached_property
+    def label(self) -> Int[Tensor, " captions"]:
+        """Each caption's place in `names`."""
+        place = {name: index for index, name in enumerate(self.names)}
+        return torch.tensor([place[action] for action in self.actions])
+
+    def scores(self, sentence: Float[Tensor, "texts width"]) -> Float[Tensor, "texts actions"]:
+        """How well each of `names` fits each sentence; higher is better."""
+        near = nearest_mean(sentence @ self.vectors.T, self.label, len(self.names))
+        return self.probe.log_probabilities(sentence) + SHARPNESS * near
 
     def lean_on(self, text: str, k: int = 3) -> list[tuple[str, float]]:
-        """The `k` known actions nearest to `text` and their cosines (each action's best caption), best first."""
-        query = self.encoder.encode([text]).sentence[0]
-        best: dict[str, float] = {}
-        for action, similarity in zip(self.actions, (self.vectors @ query).tolist(), strict=True):
-            best[action] = max(best.get(action, -1.0), similarity)
-        return sorted(best.items(), key=lambda item: (-item[1], item[0]))[:k]
+        """The `k` known actions that fit `text` best, best first, each with its nearest caption's cosine."""
+        query = self.encoder.encode([text]).sentence
+        similarity = (self.vectors @ query[0]).clamp(-1, 1)
+        order = self.scores(query)[0].argsort(descending=True, stable=True)[:k].tolist()
+        return [(self.names[i], float(similarity[self.label == i].max())) for i in order]
 
     def leaning(self, text: str, k: int = 3) -> Leaning:
         """`lean_on` together with the sentence's slots."""
         return Leaning(text, tuple(self.lean_on(text, k)), parse_slots(text))
 
     def read(self, texts: Sequence[str]) -> TextFeatures:
-        """Features for a network that learned from these captions; sentences in other words are helped by the nearest.
+        """Features for a network that learned from these captions; sentences in other words are helped by a known one.
 
         A token-conditioned network follows words it was trained on and is lost with others, while sentence vectors
-        know that "he ambles" is near "a person walks". So a sentence that is not familiar gets the tokens of its
-        nearest caption beside its own, and a sentence vector between the two.
+        know that "he ambles" means walking. So a sentence that is not familiar gets the tokens of a caption of the
+        action that fits it best beside its own, and a sentence vector between the two.
         """
         own = self.encoder.encode(texts)
-        similarity = own.sentence @ self.vectors.T
-        value, index = similarity.max(-1)
-        trust = ((value - STRANGE) / (FAMILIAR - STRANGE)).clamp(0, 1)
-        near = self.encoder.encode([self.captions[i] for i in index.tolist()])
+        plain, trust = self.readings(texts)
+        near = self.encoder.encode(plain)
         items = []
         for row, share in enumerate(trust.tolist()):
             tokens, sentence = own.tokens[row][own.mask[row]], own.sentence[row]
@@ -93,15 +130,42 @@ class KnownActions:
             items.append(OneText(sentence, tokens, own.cut[row]))
         return pad_features(items)
 
+    def readings(self, texts: Sequence[str]) -> tuple[list[str], Float[ndarray, " texts"]]:
+        """For each text the known caption to read it through, and how far the text itself can be trusted, 0 to 1."""
+        sentence = self.encoder.encode(texts).sentence
+        similarity = sentence @ self.vectors.T
+        best = self.scores(sentence).argmax(-1)
+        theirs = similarity.masked_fill(self.label != best[:, None], -1).amax(-1)
+        trust = ((theirs - STRANGE) / (FAMILIAR - STRANGE)).clamp(0, 1)
+        rows = enumerate(zip(texts, best.tolist(), strict=True))
+        return [self._plain(text, action, similarity[row]) for row, (text, action) in rows], trust.numpy()
+
+    def _plain(self, text: str, action: int, similarity: Float[Tensor, " captions"]) -> str:
+        """The action's template caption nearest to `text` among those that say nothing (no side, no style) beyond it.
+
+        Templates, not scenes: a network saw the former much more often.
+        """
+        plain = {caption_of(p, "s", "a person") for p in phrases_for(self.names[action], (text,)) if p[0] != "="}
+        rows = (self.label == action).nonzero()[:, 0].tolist()
+        modest = [i for i in rows if self.captions[i] in plain]
+        return self.captions[max(modest or rows, key=lambda i: float(similarity[i]))]
+
 
 def load_known(actions: Iterable[str], encoder: str = "embedded") -> KnownActions:
-    """The table of a checkpoint's actions by a named text encoder, kept in memory and in the user's cache."""
+    """The table of a checkpoint's actions by a named text encoder.
+
+    For actions of the templates it comes with the embedded encoder; otherwise it is made, and kept in the user's cache.
+    """
     return _known(tuple(dict.fromkeys(actions)), encoder)
 
 
 @lru_cache(maxsize=4)
 def _known(actions: tuple[str, ...], encoder: str) -> KnownActions:
-    return known_actions(actions, load_text_encoder(encoder), cache=cache_folder() / "known")
+    cache, table = cache_folder() / "known", load_text_encoder(encoder)
+    if not set(actions) - {*PHRASES, MIXED} and set(actions) & set(PHRASES):
+        shipped = find_weights(EMBEDDED) if encoder == "embedded" else None
+        return known_actions(PHRASES, table, cache=cache, shipped=shipped).only(actions)
+    return known_actions(actions, table, cache=cache)
 
 
 def representative_captions(actions: Iterable[str], most: int = 4) -> list[tuple[str, str]]:
@@ -111,38 +175,73 @@ def representative_captions(actions: Iterable[str], most: int = 4) -> list[tuple
     return plain + [(name, text) for name in actions for text in SCENES.get(name, ())]
 
 
-def known_actions(actions: Iterable[str], encoder: TextEncoder, *, cache: Path | None = None) -> KnownActions:
+def known_actions(
+    actions: Iterable[str], encoder: TextEncoder, *, cache: Path | None = None, shipped: Path | None = None
+) -> KnownActions:
     """The table for a checkpoint's list of coarse actions; LabanError when the list is empty.
 
-    `cache` is a folder that keeps the vectors between runs, one file for each encoder and list.
+    Clips of several actions stand for none. Vectors (8 bits a number) and classifier are read from the folder
+    `shipped` or `cache`, one file for each encoder and list, and kept in `cache` when they had to be made.
     """
-    rows = representative_captions(dict.fromkeys(actions))
+    rows = representative_captions(action for action in dict.fromkeys(actions) if action != MIXED)
     if not rows:
         raise LabanError("known actions: the checkpoint lists none; expected at least one")
     names, texts = zip(*rows, strict=True)
-    digest = hashlib.sha256("\n".join((encoder.name, *texts)).encode()).hexdigest()[:24]
-    path = None if cache is None else cache / f"{digest}.npy"
-    vectors = _read(path, (len(texts), encoder.width))
-    if vectors is None:
-        vectors = torch.cat([encoder.encode(texts[start : start + 64]).sentence for start in range(0, len(texts), 64)])
-        _write(path, vectors)
-    return KnownActions(encoder, names, texts, vectors)
+    place = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    digest = hashlib.sha256("\n".join((encoder.name, *names, *texts)).encode()).hexdigest()[:24]
+    width = encoder.width
+    shapes = {"vectors": (len(texts), width), "centre": (width,), "weight": (len(place), width + 1)}
+    paths = [folder / f"known-{digest}.npz" for folder in (shipped, cache) if folder is not None]
+    stored = next((found for path in paths if (found := _read(path, shapes)) is not None), None)
+    if stored is None:
+        stored = _make(encoder, texts, torch.tensor([place[name] for name in names]), len(place))
+        if cache is not None:
+            with suppress(LabanError), atomic_path(cache / f"known-{digest}.npz") as temporary:
+                np.savez_compressed(temporary, **{name: value.numpy() for name, value in stored.items()})  # type: ignore[arg-type]
+    vectors = F.normalize(stored["vectors"].float(), dim=-1)
+    probe = Probe(stored["centre"], float(stored["scale"]), stored["weight"].float())
+    return KnownActions(encoder, names, texts, vectors, probe)
 
 
-def _read(path: Path | None, shape: tuple[int, int]) -> Float[Tensor, "captions width"] | None:
-    try:
-        found = None if path is None else np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+def _make(
+    encoder: TextEncoder, texts: Sequence[str], label: Int[Tensor, " captions"], actions: int
+) -> dict[str, Tensor]:
+    rows = range(0, len(texts), 64)
+    with progress("reading known actions", len(texts)) as advance:
+        parts = []
+        for start in rows:
+            parts.append(encoder.encode(texts[start : start + 64]).sentence)
+            advance(len(parts[-1]))
+    vectors = torch.cat(parts)
+    packed = (vectors / vectors.abs().amax(-1, keepdim=True) * 127).round().to(torch.int8)
+    probe = fit_probe(F.normalize(packed.float(), dim=-1), label, actions)
+    scale, weight = torch.tensor(probe.scale), probe.weight.half()
+    return {"vectors": packed, "centre": probe.centre, "weight": weight, "scale": scale}
+
+
+def _read(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor] | None:
+    """The file's arrays; None where there is no such file or it does not hold what is expected."""
+    if not path.is_file():
         return None
-    return torch.from_numpy(found) if found is not None and found.shape == shape else None
-
-
-def _write(path: Path | None, vectors: Float[Tensor, "captions width"]) -> None:
-    """Keep the vectors; a cache that cannot be written is no error."""
-    if path is not None:
-        with suppress(LabanError), atomic_path(path) as temporary:
-            np.save(temporary, vectors.numpy())
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: torch.from_numpy(file[name]) for name in (*shapes, "scale")}
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+        return None
+    return found if all(tuple(found[name].shape) == shape for name, shape in shapes.items()) else None
 
 
 def _shown(value: tuple[str, ...] | int) -> str:
     return str(value) if isinstance(value, int) else " and ".join(value)
+
+
+def write_table(folder: str | Path) -> Path:
+    """Make the table of all template actions for a text_student checkpoint and put it into its folder."""
+    for old in Path(folder).glob("known-*.npz"):
+        old.unlink()
+    known_actions(PHRASES, load_text_encoder(str(folder)), cache=Path(folder))
+    return next(Path(folder).glob("known-*.npz"))
+
+
+if __name__ == "__main__":
+    print(write_table(sys.argv[1]))

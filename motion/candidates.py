@@ -1,0 +1,41 @@
+"""Of several motions drawn for one sentence, the one to keep: nearest in meaning, with feet that slide little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+
+from models.body.pose import motion_joints
+from models.motion import Motion
+from models.motion_text.encoder import load_motion_text
+from models.objectives import foot_skate
+from models.text.known import KnownActions
+
+SKATE = 1.0
+"""What a foot that slides at 1 m/s costs, in cosines."""
+
+
+def best_of(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> list[Motion]:
+    """The best of each text's motions, which lie next to each other, equally many for each text."""
+    each = len(motions) // len(texts)
+    if each == 1:
+        return list(motions)
+    score = meaning(motions, texts, known) - SKATE * np.array([_skate(motion) for motion in motions])
+    best = score.reshape(len(texts), each).argmax(1)
+    return [motions[row * each + int(k)] for row, k in enumerate(best)]
+
+
+def meaning(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> Float[ndarray, " motions"]:
+    """Cosine of each motion and its text; a strange text counts as far as it is trusted, then its known reading."""
+    encoder = load_motion_text()
+    plain, trust = known.readings(texts)
+    vectors = trust[:, None] * encoder.embed_text(texts) + (1 - trust[:, None]) * encoder.embed_text(plain)
+    return (encoder.embed_motion(motions) * np.repeat(vectors, len(motions) // len(texts), 0)).sum(1)
+
+
+def _skate(motion: Motion) -> float:
+    return float(foot_skate(torch.from_numpy(motion_joints(motion)[0]), motion.fps))
