@@ -1,0 +1,55 @@
+"""Steps of instructional videos: COIN, CrossTask and NIV."""
+
+from __future__ import annotations
+
+from action_localization.data.corpus import Builder, Corpus
+from action_localization.data.options import ReadOptions
+from action_localization.data.source import beside, open_source
+from laban.scores.source import Source
+
+
+def read_coin(source: Source, options: ReadOptions) -> Corpus:
+    """COIN: `{video: {annotation: [[step number, start, end, text]], duration, subset}}`; the text is the label."""
+    builder = Builder("coin", source.path, options.classes)
+    names: dict[int, str] = {}
+    for video, entry in source.document.items():
+        builder.video(video, entry.get("duration", 0.0), entry.get("subset", ""))
+        for place, step in enumerate(entry.get("annotation", [])):
+            names[step[0]] = " ".join(str(step[3]).split())
+            builder.add(video, f"{video}.annotation[{place}]", step[1], step[2], step[3])
+    classes = dict.fromkeys(name for _, name in sorted(names.items()) if name in builder.labels)
+    return builder.build(options.classes or tuple(classes), strict=options.strict)
+
+
+def read_crosstask(source: Source, options: ReadOptions) -> Corpus:
+    """CrossTask: `[{task, vid, steps: [[start, end, step number]]}]`; names from `crosstask_cls_step.json` beside it.
+
+    Step numbers count from 0 within a task. A label is the step's name, or "TASK step N" without that file. A video
+    that serves several tasks has the steps of all.
+    """
+    there = beside(source.path, "crosstask_cls_step.json")
+    tasks = open_source(there).document if there else {}
+    builder = Builder("crosstask", source.path, options.classes)
+    split = next((name for name in ("train", "test") if name in source.path.name.lower()), "")
+    for record in source.document:
+        task, video = str(record["task"]), str(record["vid"])
+        names = tasks.get(task, {}).get("step_name", {})
+        builder.video(video, split=split)
+        for place, (start, end, step) in enumerate(record["steps"]):
+            label = names.get(str(step), f"{task} step {step}")
+            builder.add(video, f"{task}/{video}.steps[{place}]", start, end, label)
+    known = dict.fromkeys(str(name) for task in tasks.values() for name in task["step_name"].values())
+    return builder.build(options.classes or tuple(known) or None, strict=options.strict)
+
+
+def read_niv(source: Source, options: ReadOptions) -> Corpus:
+    """NIV: `{action_ids, splits_pdpp, videos: {id: [[action, start, end]]}}`."""
+    document = source.document
+    classes = sorted(document["action_ids"], key=document["action_ids"].get)
+    split = {name: part for part, names in document.get("splits_pdpp", {}).items() for name in names}
+    builder = Builder("niv", source.path, options.classes or tuple(classes))
+    for video, steps in document["videos"].items():
+        builder.video(video, split=split.get(video, ""))
+        for place, (label, start, end) in enumerate(steps):
+            builder.add(video, f"{video}[{place}]", start, end, label)
+    return builder.build(strict=options.strict)
