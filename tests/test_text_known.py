@@ -114,6 +114,15 @@ def test_familiar_sentences_are_read_as_they_are_and_strange_ones_with_help() ->
     torch.testing.assert_close(read.sentence.norm(dim=-1), torch.ones(2))
 
 
+def test_what_a_sentence_says_beyond_its_action_is_never_replaced() -> None:
+    known = load_known(("walk", "wave"))
+    strange = ["the vagabond roams", "the vagabond roams and whistles", "the vagabond roams to the left"]
+    read, own = known.read(strange), known.encoder.encode(strange)
+    for row, kept in enumerate((False, True, True)):
+        length = int(own.mask[row].sum())
+        assert bool(torch.allclose(read.tokens[row, :length], own.tokens[row, :length])) is kept
+
+
 def test_a_caption_stands_for_its_action_and_no_side_is_made_up() -> None:
     known = known_actions(["walk", "wave", "swim", "chop"], _bag_of_words())
     scores = known.scores(known.vectors)

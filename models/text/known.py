@@ -7,6 +7,7 @@ anew for a text_student checkpoint, which is needed whenever the templates or th
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -36,6 +37,8 @@ from models.text.slots import Slots, parse_slots
 NEAR, RELATED = 0.6, 0.42
 """Cosines above which an action is called near, or related: the middle and the lowest of the student's cosines over the
 fourteen pairs of `benchmarks/text_pairs.json` (nine of ten unrelated sentences there stay below 0.33)."""
+SEVERAL = re.compile(r"\b(?:and|then|while|before|after|until)\b|[,;]")
+"""What joins clauses; such a sentence may say more than any single caption."""
 MIXED = "sequence"
 """What clips of several actions are filed under."""
 STRANGE, FAMILIAR = 0.6, 0.9
@@ -116,18 +119,18 @@ class KnownActions:
 
         A token-conditioned network follows words it was trained on and is lost with others, while sentence vectors
         know that "he ambles" means walking. So a sentence that is not familiar gets the tokens of a caption of the
-        action that fits it best beside its own, and a sentence vector between the two.
+        action that fits it best beside its own, and a sentence vector between the two; if it is quite strange, a single
+        clause and says nothing of side, direction, count or speed, it is replaced.
         """
         own = self.encoder.encode(texts)
         plain, trust = self.readings(texts)
         near = self.encoder.encode(plain)
         items = []
-        for row, share in enumerate(trust.tolist()):
-            tokens, sentence = own.tokens[row][own.mask[row]], own.sentence[row]
-            if share < 1:
-                tokens = torch.cat([tokens, near.tokens[row][near.mask[row]]])
-                sentence = F.normalize(share * sentence + (1 - share) * near.sentence[row], dim=-1)
-            items.append(OneText(sentence, tokens, own.cut[row]))
+        for row, (text, share) in enumerate(zip(texts, trust.tolist(), strict=True)):
+            sentence = F.normalize(share * own.sentence[row] + (1 - share) * near.sentence[row], dim=-1)
+            parts = [own.tokens[row][own.mask[row]]] if share > 0 or says_more(text) else []
+            parts += [near.tokens[row][near.mask[row]]] if share < 1 else []
+            items.append(OneText(sentence, torch.cat(parts), own.cut[row]))
         return pad_features(items)
 
     def readings(self, texts: Sequence[str]) -> tuple[list[str], Float[ndarray, " texts"]]:
@@ -157,6 +160,11 @@ def load_known(actions: Iterable[str], encoder: str = "embedded") -> KnownAction
     For actions of the templates it comes with the embedded encoder; otherwise it is made, and kept in the user's cache.
     """
     return _known(tuple(dict.fromkeys(actions)), encoder)
+
+
+def says_more(text: str) -> bool:
+    """Whether a sentence may say more than a plain caption can: several clauses, or a slot."""
+    return bool(SEVERAL.search(text.lower()) or parse_slots(text).said())
 
 
 @lru_cache(maxsize=4)
