@@ -29,24 +29,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=2.5)
     parser.add_argument("--method", default="ddim")
+    parser.add_argument("--candidates", type=int, default=4, help="drawn for each clip; the best fit is kept")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--samples", type=int, default=4, help="samples of each text for multimodality; 0: none")
     parser.add_argument("--json", type=Path, help="also write everything to this file")
     options = parser.parse_args()
-    judge, generate = load_judge(), sampler(options.steps, options.guidance, options.method)
+    judge, generate = load_judge(), sampler(options.steps, options.guidance, options.method, options.candidates)
     checkpoints = options.checkpoint or ["research", "open"]
-    report = evaluate_generation(
-        options.data, judge, generate, checkpoints=checkpoints, sets=options.set or SETS,
-        seeds=range(options.seeds), samples=options.samples,
-    )  # fmt: skip
-    print_report(report, by_action=True)
     examples, _ = read_examples(MotionDataset.open(options.data))
     found = [evaluate_paraphrases(read_pairs(PARAPHRASES), judge, generate, examples, checkpoint=name)
              for name in checkpoints]  # fmt: skip
     for one in found:
         print_paraphrases(one)
+    report = evaluate_generation(
+        options.data, judge, generate, checkpoints=checkpoints, sets=options.set or SETS,
+        seeds=range(options.seeds), samples=options.samples,
+    )  # fmt: skip
+    print_report(report, by_action=True)
     if options.json:
-        settings = {"steps": options.steps, "guidance": options.guidance, "method": options.method}
+        settings = {name: getattr(options, name) for name in ("steps", "guidance", "method", "candidates")}
         everything = {**settings, **report.to_json(), "paraphrases": [one.to_json() for one in found]}
         options.json.write_text(json.dumps(everything, indent=1) + "\n")
 
