@@ -13,22 +13,18 @@ from laban.errors import LabanError
 
 NESTED = ("model_state", "state_dict", "model_state_dict", "model")
 """Keys under which training programs keep the tensors."""
-
-PREFIXES = ("module.", "model.", "backbone.", "encoder.", "net.")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".pyth", ".ckpt", ".bin")
 
 
-def load_into(
-    network: nn.Module, path: str | Path, *, without: tuple[str, ...] = (), inside: str = "", name: str = ""
-) -> None:
+def load_into(network: nn.Module, path: str | Path, *, without: tuple[str, ...] = (), name: str = "") -> None:
     """Load a checkpoint into a network; every tensor must be there and fit.
 
     Tensors whose names begin with one of `without` are left out on both sides: the last layer, whose classes are the
-    user's. `inside` is what the names begin with where the file is of a whole model of which `network` is a part.
-    Nothing of the file is executed. Raises LabanError for a file that cannot be read or is of another network.
+    user's. The file may be of a larger model of which `network` is a part. Nothing in it is executed. Raises LabanError
+    for a file that cannot be read or is of another network.
     """
     wanted = {key: value for key, value in network.state_dict().items() if not key.startswith(without or "\0")}
-    found = _stripped(read_tensors(path), wanted, (*PREFIXES, inside))
+    found = _unwrapped(read_tensors(path), wanted)
     missing = [key for key in wanted if key not in found]
     if missing:
         raise LabanError(
@@ -65,14 +61,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
 
 
-def _stripped(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str, Tensor]:
-    """Names without the prefixes that wrappers add, as long as that makes more of them known."""
-    while True:
-        known = len(tensors.keys() & wanted.keys())
-        for prefix in prefixes:
-            shorter = {key.removeprefix(prefix): value for key, value in tensors.items()}
-            if len(shorter.keys() & wanted.keys()) > known:
-                tensors = shorter
-                break
-        else:
-            return tensors
+def _unwrapped(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what wrappers put before them: the beginning that makes most of the wanted names known."""
+    prefixes = {""}
+    for name in list(wanted)[:1]:
+        prefixes |= {key.removesuffix(name) for key in tensors if key.endswith(f".{name}")}
+    best = max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + name in tensors for name in wanted))
+    return {key.removeprefix(best): value for key, value in tensors.items() if key.startswith(best)}

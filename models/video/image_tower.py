@@ -39,7 +39,7 @@ def load_image_tower(
     if weights is None:
         raise LabanError(f"encoder {name}: needs weights (--weights FILE); without them its features mean nothing")
     network = open_clip.create_model(model_name, pretrained=None)
-    load_into(network.visual, weights, name=f"the image tower of {model_name}", inside="visual.")
+    load_into(network.visual, weights, name=f"the image tower of {model_name}")
     tower = network.visual.eval().to(device or torch.device("cpu"))
     size = tower.image_size[0] if isinstance(tower.image_size, tuple) else tower.image_size
     mean, std = (tuple(getattr(tower, key, None) or standard) for key, standard in _STANDARD.items())
