@@ -148,3 +148,16 @@ def test_what_is_saved_detects_as_before(tmp_path, name) -> None:
 def test_another_checkpoint_is_no_detector() -> None:
     with pytest.raises(LabanError, match="is no detector"):
         load_detector("text_student")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_mixed_precision_gives_about_the_same_loss(name) -> None:
+    system = SYSTEMS[name]
+    torch.manual_seed(0)
+    network, batch = build_network(system, WIDTH, CLASSES).train(), batches(system)(0)
+    whole = training_loss(network, batch, torch.Generator().manual_seed(1))["loss"]
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = training_loss(network, batch, torch.Generator().manual_seed(1))["loss"]
+    mixed.backward()
+    assert mixed.item() == pytest.approx(whole.item(), rel=0.1)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
