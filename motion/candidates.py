@@ -13,8 +13,10 @@ from models.body.pose import motion_joints
 from models.motion import Motion
 from models.motion_text.encoder import load_motion_text
 from models.objectives import foot_skate
-from models.text.known import KnownActions
+from models.text.known import KnownActions, says_more
 
+ACTION = 0.5
+"""What certainty of the action that a plain sentence means is worth, in cosines."""
 SKATE = 1.0
 """What a foot that slides at 1 m/s costs, in cosines."""
 
@@ -24,7 +26,8 @@ def best_of(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions
     each = len(motions) // len(texts)
     if each == 1:
         return list(motions)
-    score = meaning(motions, texts, known) - SKATE * np.array([_skate(motion) for motion in motions])
+    score = meaning(motions, texts, known) + ACTION * recognised(motions, texts, known)
+    score -= SKATE * np.array([_skate(motion) for motion in motions])
     best = score.reshape(len(texts), each).argmax(1)
     return [motions[row * each + int(k)] for row, k in enumerate(best)]
 
@@ -35,6 +38,18 @@ def meaning(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions
     plain, trust = known.readings(texts)
     vectors = trust[:, None] * encoder.embed_text(texts) + (1 - trust[:, None]) * encoder.embed_text(plain)
     return (encoder.embed_motion(motions) * np.repeat(vectors, len(motions) // len(texts), 0)).sum(1)
+
+
+def recognised(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> Float[ndarray, " motions"]:
+    """Probability that each motion shows the action its text means; 0 for texts that may say more than one action."""
+    encoder, each = load_motion_text(), len(motions) // len(texts)
+    plain = [row for row, text in enumerate(texts) if not says_more(text)]
+    found = np.zeros(len(motions), np.float32)
+    for row, action in zip(plain, known.meant([texts[row] for row in plain]) if plain else (), strict=True):
+        own = slice(row * each, (row + 1) * each)
+        if action in encoder.actions:
+            found[own] = encoder.classify(motions[own])[:, encoder.actions.index(action)]
+    return found
 
 
 def _skate(motion: Motion) -> float:

@@ -110,6 +110,11 @@ class KnownActions:
         order = self.scores(query)[0].argsort(descending=True, stable=True)[:k].tolist()
         return [(self.names[i], float(similarity[self.label == i].max())) for i in order]
 
+    def meant(self, texts: Sequence[str]) -> list[str]:
+        """The known action that fits each text best."""
+        best = self.scores(self.encoder.encode(texts).sentence).argmax(-1)
+        return [self.names[i] for i in best.tolist()]
+
     def leaning(self, text: str, k: int = 3) -> Leaning:
         """`lean_on` together with the sentence's slots."""
         return Leaning(text, tuple(self.lean_on(text, k)), parse_slots(text))
