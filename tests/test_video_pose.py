@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -227,36 +228,49 @@ def pictures(frames, fps=20.0):
 
 def test_somebody_is_followed_without_searching_again_and_again():
     stage = Stage(lambda k: [(20 + 0.2 * k, 24, 30)])
-    tracks = track_people(pictures(100), stage)
+    tracks = list(track_people(pictures(100), stage))
     assert [len(track.times) for track in tracks] == [100]
     assert stage.searches <= 7 and stage.looks <= 102 + 2 * stage.searches
 
 
 def test_somebody_hidden_for_a_moment_is_the_same_person_and_after_long_another():
-    tracks = track_people(pictures(100), Stage(lambda k: [] if 30 <= k < 40 else [(30, 24, 30)]))
+    tracks = list(track_people(pictures(100), Stage(lambda k: [] if 30 <= k < 40 else [(30, 24, 30)])))
     assert [len(track.times) for track in tracks] == [90]
-    tracks = track_people(pictures(100), Stage(lambda k: [] if 30 <= k < 70 else [(30, 24, 30)]))
+    tracks = list(track_people(pictures(100), Stage(lambda k: [] if 30 <= k < 70 else [(30, 24, 30)])))
     assert [len(track.times) for track in tracks] == [30, 30]
 
 
 def test_several_people_are_followed_and_two_tracks_never_share_one():
     both = [(15, 24, 26), (48, 24, 26)]
-    tracks = track_people(pictures(60), Stage(lambda k: both if k >= 20 else both[:1]), people=3)
+    tracks = list(track_people(pictures(60), Stage(lambda k: both if k >= 20 else both[:1]), people=3))
     assert [len(track.times) for track in tracks] == [60, 40]
     meeting = track_people(pictures(60), Stage(lambda k: [(15 + k / 4, 24, 26), (45 - k / 4, 24, 26)]), people=2)
     assert all(len(set(track.times)) == len(track.times) for track in meeting)
 
 
 def test_somebody_much_more_prominent_is_followed_instead():
-    tracks = track_people(pictures(80), Stage(lambda k: [(55, 24, 25), (30, 24, 45)] if k > 30 else [(55, 24, 25)]))
+    tracks = list(
+        track_people(pictures(80), Stage(lambda k: [(55, 24, 25), (30, 24, 45)] if k > 30 else [(55, 24, 25)]))
+    )
     assert len(tracks) == 2 and tracks[1].times[-1] == pytest.approx(79 / 20) and tracks[0].times[-1] < 2.6
+
+
+def test_a_long_track_goes_on_in_another_without_a_gap(monkeypatch):
+    monkeypatch.setattr("models.video.tracking.LONGEST", 1.0)
+    stage = Stage(lambda k: [(30, 24, 30)])
+    found = read_people(staged_video(150), networks=stage)
+    spans = sorted((person.first, person.last) for person in found.people)
+    assert spans[0][0] == 0 and spans[-1][1] == 100 and len(spans) == 5
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(spans))
+    features = stream_features(found, streams(found)[0], confidence=True)
+    assert features.values[:, -1].all() and np.abs(np.diff(features.values[:, :133], axis=0)).max() < 0.1
 
 
 def test_a_cut_ends_every_track():
     tracker = Tracker(Stage(lambda k: [(30, 24, 30)]))
     for k in range(10):
         tracker.add(k / 20, np.full((48, 64, 3), 10 if k < 5 else 200, np.uint8))
-    assert [len(track.times) for track in tracker.tracks] == [5, 5]
+    assert [len(track.times) for track in tracker.finished(all_of_them=True)] == [5, 5]
 
 
 # --- a whole video ----------------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ class PoseNetworks:
         depth = points[:, 2] * region.side / LANDMARK_SIZE
         chance = _sigmoid(points[:NUM_LANDMARKS, 3:])
         return Landmarks(
-            np.column_stack([placed, depth])[:NUM_LANDMARKS],
+            np.column_stack([placed, depth])[:NUM_LANDMARKS].astype(np.float32),
             _turned(world.reshape(39, 3)[:NUM_LANDMARKS], region.angle),
             chance[:, 0],
             chance[:, 1],

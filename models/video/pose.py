@@ -76,7 +76,7 @@ def read_people(
     networks: Networks | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> People:
-    """Find and follow up to `people` people at a time through a video, in memory that grows by 1 kB a frame.
+    """Find and follow up to `people` people at a time through a video, in memory that grows by 1 kB a person and frame.
 
     `advance` is told of every entry done. Raises LabanError when the pose networks are not installed.
     """
@@ -93,10 +93,10 @@ def read_people(
                 if advance is not None:
                     advance(1)
 
-    tracks = track_people(pictures(), nets, people)
+    slowest = 1 / min(FPS, video.info.fps)
+    made = (_person(track, len(times), size, slowest) for track in track_people(pictures(), nets, people))
+    found = [person for person in made if person is not None]
     grid = FrameGrid(FPS, len(times))
-    spacing = float(np.median(np.diff(np.unique(times)))) if len(set(times)) > 1 else 1 / FPS
-    found = [person for track in tracks if (person := _person(track, grid, size, spacing)) is not None]
     return People(grid, tuple(sorted(found, key=lambda person: -person.prominence)), size)
 
 
@@ -143,14 +143,16 @@ def pose_features(source: str | Path, *, people: int = 1, confidence: bool = Fal
     return [stream_features(found, stream, confidence=confidence) for stream in streams(found, people)]
 
 
-def _person(track: Sightings, grid: FrameGrid, size: tuple[int, int], spacing: float) -> Person | None:
-    """One track on the grid: values go linearly between sightings."""
+def _person(track: Sightings, frames: int, size: tuple[int, int], interval: float) -> Person | None:
+    """One track on the video's grid, of which `frames` are known: values go linearly between sightings.
+
+    None when it is too short. Sightings further apart than `interval` seconds leave a gap that is flagged.
+    """
     times = np.array(track.times)
     first = max(int(np.ceil(times[0] * FPS - 0.5)), 0)
-    last = min(int(np.floor(times[-1] * FPS + 0.5)) + 1, grid.frames)
+    last = min(int(np.floor(times[-1] * FPS + 0.5)) + 1, frames)
     moments = np.arange(first, last) / FPS
-    distance = np.abs(times[:, None] - moments).min(0) if len(times) < 64 else _nearest(times, moments)
-    observed = distance <= 0.75 * max(spacing, 1 / FPS)
+    observed = _nearest(times, moments) <= 0.75 * interval
     if observed.sum() < SHORTEST:
         return None
 
@@ -167,8 +169,8 @@ def _person(track: Sightings, grid: FrameGrid, size: tuple[int, int], spacing: f
 
 
 def _nearest(times: Float[ndarray, " sightings"], moments: Float[ndarray, " frames"]) -> Float[ndarray, " frames"]:
-    after = np.searchsorted(times, moments).clip(1, len(times) - 1)
-    return np.minimum(np.abs(times[after] - moments), np.abs(times[after - 1] - moments))
+    after = np.searchsorted(times, moments).clip(0, len(times) - 1)
+    return np.minimum(np.abs(times[after] - moments), np.abs(times[(after - 1).clip(0)] - moments))
 
 
 def _filled(rows: Float[ndarray, "frames width"], covered: Bool[ndarray, " frames"]) -> Float[ndarray, "frames width"]:

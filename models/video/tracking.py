@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -33,6 +33,9 @@ NEAR = 0.5
 SAME = 0.12
 """Two skeletons whose landmarks lie this close on average, as a fraction of the region's side, are one person."""
 
+LONGEST = 300.0
+"""Seconds after which a track is ended and its person followed in a new one, so that memory stays small."""
+
 CUT = 45.0
 """Mean difference of grey thumbnails (0 to 255) between pictures above which a new shot begins."""
 
@@ -52,7 +55,7 @@ class Networks(Protocol):
     def landmarks(self, picture: UInt8[ndarray, "height width 3"], region: Region) -> Landmarks: ...
 
 
-@dataclass
+@dataclass(eq=False)
 class Sightings:
     """One person: the times (seconds) at which they were seen, and their landmarks then."""
 
@@ -70,7 +73,7 @@ class Sightings:
 
 
 class Tracker:
-    """Follows up to `people` people; feed it pictures in order, then read `finished`."""
+    """Follows up to `people` people through pictures added in order; `finished` gives the tracks that ended."""
 
     def __init__(self, networks: Networks, people: int = 1) -> None:
         self._networks, self._people = networks, people
@@ -78,7 +81,7 @@ class Tracker:
         self._lost: list[Sightings] = []
         self._thumbnail: ndarray | None = None
         self._searched = self._searched_parts = -np.inf
-        self.tracks: list[Sightings] = []
+        self._tracks: list[Sightings] = []
 
     def add(self, time: float, picture: UInt8[ndarray, "height width 3"]) -> None:
         """Take the next picture, shown at `time` seconds."""
@@ -94,6 +97,13 @@ class Tracker:
             self._search(time, picture, max(missing, 1))
             self._drop_least(picture)
 
+    def finished(self, *, all_of_them: bool = False) -> list[Sightings]:
+        """The tracks to which nothing will be added any more, each of them once, in order of appearance."""
+        growing = [] if all_of_them else [*self._followed, *self._lost]
+        done = [track for track in self._tracks if not any(track is other for other in growing)]
+        self._tracks = growing
+        return done
+
     def _follow(self, time: float, picture: ndarray) -> None:
         kept: list[Sightings] = []
         for track in self._followed:
@@ -101,6 +111,8 @@ class Tracker:
             if found is None:
                 self._lost.append(track)
             elif not any(_same(found, other.landmarks[-1]) for other in kept):
+                if time - track.times[0] > LONGEST:
+                    track = self._new_track()
                 track.add(time, found)
                 kept.append(track)
         self._followed = kept
@@ -117,17 +129,21 @@ class Tracker:
         for landmarks in found:
             track = next((t for t in self._lost if _close(t.region, landmarks.following)), None)
             if track is None:
-                track = Sightings()
-                self.tracks.append(track)
+                track = self._new_track()
             else:
-                self._lost.remove(track)
+                self._lost = [other for other in self._lost if other is not track]
             track.add(time, landmarks)
             self._followed.append(track)
+
+    def _new_track(self) -> Sightings:
+        self._tracks.append(Sightings())
+        return self._tracks[-1]
 
     def _drop_least(self, picture: ndarray) -> None:
         """Follow no more people than were asked for."""
         if len(self._followed) > self._people:
-            self._followed.remove(min(self._followed, key=lambda track: prominence(track.region, picture)))
+            least = min(self._followed, key=lambda track: prominence(track.region, picture))
+            self._followed = [track for track in self._followed if track is not least]
 
     def _new_people(self, picture: ndarray, detections: list[tuple[float, Region]], missing: int) -> list[Landmarks]:
         """Landmarks of the most prominent detections that nobody followed explains; each looked at twice."""
@@ -159,12 +175,13 @@ class Tracker:
 
 def track_people(
     pictures: Iterable[tuple[float, UInt8[ndarray, "height width 3"]]], networks: Networks, people: int = 1
-) -> list[Sightings]:
-    """Everybody seen in (seconds, picture) pairs, at most `people` at a time, in order of appearance."""
+) -> Iterator[Sightings]:
+    """Everybody seen in (seconds, picture) pairs, at most `people` at a time, each once they are gone."""
     tracker = Tracker(networks, people)
     for time, picture in pictures:
         tracker.add(time, picture)
-    return tracker.tracks
+        yield from tracker.finished()
+    yield from tracker.finished(all_of_them=True)
 
 
 def prominence(region: Region, picture: UInt8[ndarray, "height width 3"]) -> float:
