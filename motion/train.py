@@ -48,10 +48,10 @@ class GeneratorTraining:
     """Stop after this much time; the next call goes on."""
     text: str = "embedded"
     """Text encoder to condition on."""
-    balance: float = 0.25
+    balance: float = 0.05
     """An action of n clips gets n ** balance of the draws (`models.data.sampling`)."""
     denoiser: DenoiserConfig = DenoiserConfig(rifke.LAYOUT.features)
-    optimisation: TrainConfig = TrainConfig(steps=4000, lr=1e-3, muon_lr=0.02)
+    optimisation: TrainConfig = TrainConfig(steps=7000, lr=1e-3, muon_lr=0.02)
 
 
 def choose_records(records: Sequence[ClipRecord], variant: str, split: str = "train") -> list[ClipRecord]:

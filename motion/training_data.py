@@ -68,8 +68,8 @@ class Bank:
 class Mixture:
     """How often a training item is more than a plain window of one clip."""
 
-    sequence: float = 0.12
-    composite: float = 0.1
+    sequence: float = 0.1
+    composite: float = 0.06
     repeat: float = 0.8
     """Of clips shorter than the window: repeated to fill it, instead of padded."""
 
@@ -78,7 +78,7 @@ class Mixture:
 class TextNoise:
     """How the features of a caption are disturbed, so that other words for the same thing still find it."""
 
-    share: float = 0.7
+    share: float = 0.35
     """Of captions that are disturbed at all; each by a strength drawn from 0 to 1 times the following."""
     word: float = 0.4
     """Chance that a token is hidden."""

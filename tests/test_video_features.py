@@ -84,7 +84,7 @@ def test_damaged_and_foreign_files_are_one_clear_line(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(LabanError, match=message):
             read_features(tmp_path / name, side_car=SideCar(30.0))
-    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    np.save(tmp_path / "objects.npy", np.array([{}], object))
     with pytest.raises(LabanError, match="never loaded"):
         read_features(tmp_path / "objects.npy", side_car=SideCar(30.0))
     with pytest.raises(LabanError, match=r"found the suffix \.mat"):
