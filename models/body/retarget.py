@@ -20,9 +20,16 @@ from models.body.retarget_body import TargetBody, target_body
 from models.body.retarget_calibrate import Calibration, calibrate, floor_shift
 from models.body.retarget_hands import finger_rotations
 from models.body.retarget_map import map_joints, with_toes
-from models.body.retarget_source import LIMBS, SourceTracks, leg_length, tracks_from_clip, tracks_from_joints
+from models.body.retarget_source import (
+    LIMBS,
+    SourceTracks,
+    leg_length,
+    steady_twist,
+    tracks_from_clip,
+    tracks_from_joints,
+)
 from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS, PARENTS
-from models.body.vectors import axis_rotation, rotation_angle, swing, turn, unit
+from models.body.vectors import axis_rotation, held, rotation_angle, swing, turn, unit
 from models.motion import Motion
 
 _UP = np.array([0.0, 1.0, 0.0], np.float32)
@@ -30,7 +37,12 @@ _UP = np.array([0.0, 1.0, 0.0], np.float32)
 
 _SOLID = [JOINT[name] for name in ("pelvis", "spine1", "spine2", "spine3", "neck", "head", "left_hip", "right_hip",
                                    "left_knee", "right_knee", "left_shoulder", "right_shoulder")]  # fmt: skip
-_MOST_RAISED = 0.3  # metres; a hand deeper than this is not brought above the floor
+_MOST_RAISED = 0.4  # metres; a hand deeper than this is not brought above the floor
+_HAND_BENDS = np.radians(np.arange(0, 75, 5, dtype=np.float32))  # of a wrist, backward
+_MOST_LEANT = 0.2
+"""Radians by which bones within spine and shoulders are laid along the source's: rigs differ in where they put these
+joints, and a larger difference is one of drawing, not of posture."""
+_GIVE = 0.01  # part of a leg's length over which it straightens gently
 
 
 def retarget(
@@ -81,6 +93,8 @@ def retarget_joints(
         raise LabanError(f"retarget: joints have shape {joints.shape}; expected (frames, 22, 3)")
     if not np.isfinite(joints).all():
         raise LabanError("retarget: joints hold a NaN or infinite number")
+    if not (np.isfinite(fps) and fps > 0):
+        raise LabanError(f"retarget: fps is {fps}; expected a positive number")
     return retarget_tracks(tracks_from_joints(joints, fps), body=body, calibration=calibration)
 
 
@@ -88,8 +102,7 @@ def retarget_tracks(
     tracks: SourceTracks, *, body: BodyModel | None = None, calibration: Calibration | None = None
 ) -> Motion:
     """Motion of one person on `body` from source tracks; without a calibration they are calibrated on themselves."""
-    if tracks.leg < 1e-3:
-        raise LabanError("retarget: the legs have no length; expected a humanoid skeleton in metres")
+    tracks.check()
     target = target_body(body)
     world, root = solve(tracks, calibration or calibrate([tracks], target.joints), target)
     rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (1, len(world), NUM_JOINTS, 3, 3)).copy()
@@ -105,7 +118,8 @@ def solve(
     _spine(world, tracks, target)
     _arms(world, tracks, target)
     pelvis = _legs(world, tracks, calibration, target)
-    _raise_hands(world, pelvis, target)
+    _lay_hands(world, pelvis, target, tracks.fps)
+    _raise_hands(world, pelvis, target, tracks.fps)
     return world, pelvis - target.joints[0]
 
 
@@ -130,11 +144,16 @@ def _aim(
     target: TargetBody,
     bone: tuple[str, str],
     direction: Float[ndarray, "frames 3"],
+    *,
+    most: float = np.pi,
 ) -> None:
-    """Turn joint `bone[0]` by the shortest way so that its child `bone[1]` lies along `direction`."""
+    """Turn joint `bone[0]` by the shortest way, and by `most` radians, so that its child lies along `direction`."""
     joint = JOINT[bone[0]]
     now = turn(world[:, joint], unit(target.bone(*bone)))
-    world[:, joint] = swing(now, direction) @ world[:, joint]
+    step = swing(now, direction)
+    if most < np.pi:
+        step = axis_rotation(unit(np.cross(now, direction)), np.minimum(rotation_angle(step), most))
+    world[:, joint] = step @ world[:, joint]
 
 
 def _direction(tracks: SourceTracks, start: str, end: str) -> Float[ndarray, "frames 3"]:
@@ -144,11 +163,16 @@ def _direction(tracks: SourceTracks, start: str, end: str) -> Float[ndarray, "fr
 def _between(
     start: Float[ndarray, "frames 3 3"], end: Float[ndarray, "frames 3 3"], share: float
 ) -> Float[ndarray, "frames 3 3"]:
-    """The rotation a share of the way from `start` to `end` (spherical)."""
+    """The rotation a share of the way from `start` to `end` (spherical).
+
+    Two turns more than 120 degrees apart have no way that a spine could go, and at 180 none that is shorter: from
+    there on the rotation goes back to `start`, so that it never jumps.
+    """
     relative = start.swapaxes(-1, -2) @ end
     skew = (relative - relative.swapaxes(-1, -2)) / 2
     axis = unit(np.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], -1))
-    return start @ axis_rotation(axis, share * rotation_angle(relative))
+    angle = rotation_angle(relative)
+    return start @ axis_rotation(axis, share * np.minimum(angle, 2 * (np.pi - angle)))
 
 
 def _spine(world: Float[ndarray, "frames 22 3 3"], tracks: SourceTracks, target: TargetBody) -> None:
@@ -156,13 +180,16 @@ def _spine(world: Float[ndarray, "frames 22 3 3"], tracks: SourceTracks, target:
     if not tracks.spine:
         world[:, JOINT["spine1"]] = _between(pelvis, chest, 1 / 3)
         world[:, JOINT["spine2"]] = _between(pelvis, chest, 2 / 3)
+    for bone in (("spine1", "spine2"), ("spine2", "spine3")):
+        _aim(world, target, bone, _direction(tracks, *bone), most=_MOST_LEANT)
     world[:, JOINT["neck"]] = _between(chest, head, 0.5)
     _aim(world, target, ("neck", "head"), _direction(tracks, "neck", "head"))
 
 
 def _arms(world: Float[ndarray, "frames 22 3 3"], tracks: SourceTracks, target: TargetBody) -> None:
     for side in ("left", "right"):
-        shoulder, elbow, wrist = (f"{side}_{part}" for part in ("shoulder", "elbow", "wrist"))
+        collar, shoulder, elbow, wrist = (f"{side}_{part}" for part in ("collar", "shoulder", "elbow", "wrist"))
+        _aim(world, target, (collar, shoulder), _direction(tracks, collar, shoulder), most=_MOST_LEANT)
         for bone in ((shoulder, elbow), (elbow, wrist)):
             _aim(world, target, bone, _direction(tracks, *bone))
 
@@ -203,12 +230,12 @@ def _leg(
     foot = turn(world[:, JOINT[end]], target.bone(end, toe))
     ankle = goal - foot
     under = np.maximum(target.sole("foot") - goal[:, 1], target.sole("ankle") - ankle[:, 1])
-    ankle = ankle + np.maximum(under, 0)[:, None] * _UP
+    ankle = ankle + _eased(np.maximum(under, 0), tracks.fps / 2)[:, None] * _UP
     hip = pelvis + turn(world[:, 0], target.bone("pelvis", upper))
     for bone in ((upper, hinge), (hinge, end)):
         _aim(world, target, bone, _direction(tracks, *bone))
     bones = target.bone(upper, hinge), target.bone(hinge, end)
-    knee = two_bone(hip, ankle, bones, _pole(world, tracks, upper, hinge))
+    knee = two_bone(hip, ankle, bones, _pole(world, tracks, upper, hinge), give=_GIVE)
     _aim(world, target, (upper, hinge), unit(knee - hip))
     _aim(world, target, (hinge, end), unit(ankle - knee))
     height = (ankle + foot)[:, 1] - target.sole("foot")
@@ -224,18 +251,42 @@ def _floor_lift(
     """
     heights = target.heights(world, pelvis)
     lowest = np.min([target.lowest(world, heights, joint) for joint in _SOLID], axis=0)
-    sunk = np.maximum(-lowest, 0)
-    return gaussian_filter1d(maximum_filter1d(sunk, round(0.3 * fps) | 1), 0.1 * fps, mode="nearest")
+    return _eased(np.maximum(-lowest, 0), fps)
+
+
+def _eased(amount: Float[ndarray, " frames"], fps: float) -> Float[ndarray, " frames"]:
+    """An amount that begins and ends smoothly in time, and is nowhere much below the given one."""
+    if not amount.any():
+        return amount
+    return gaussian_filter1d(maximum_filter1d(amount, round(0.3 * fps) | 1), 0.1 * fps, mode="nearest")
+
+
+def _lay_hands(
+    world: Float[ndarray, "frames 22 3 3"], pelvis: Float[ndarray, "frames 3"], target: TargetBody, fps: float
+) -> None:
+    """Bend back hands that point into the floor, as far as it takes to lay them on it and a wrist allows."""
+    heights = target.heights(world, pelvis)
+    for name, sign in (("left_wrist", 1.0), ("right_wrist", -1.0)):
+        joint = JOINT[name]
+        hull, low = target.hulls[joint], target.lowest(world, heights, joint)
+        if not (low < 0).any():
+            continue
+        axis = np.array([0.0, 0.0, sign], np.float32)
+        bent = axis_rotation(axis, _HAND_BENDS) @ hull.T
+        lowest = heights[:, joint, None] + np.einsum("tc,acp->tap", world[:, joint, 1], bent, optimize=True).min(-1)
+        clear = np.minimum(lowest, 0) - 1e-3 * _HAND_BENDS  # the least bend, of those that serve as well
+        bend = np.where(low < 0, _HAND_BENDS[clear.argmax(axis=1)], 0)
+        world[:, joint] = world[:, joint] @ axis_rotation(axis, _eased(bend, fps).astype(np.float32))
 
 
 def _raise_hands(
-    world: Float[ndarray, "frames 22 3 3"], pelvis: Float[ndarray, "frames 3"], target: TargetBody
+    world: Float[ndarray, "frames 22 3 3"], pelvis: Float[ndarray, "frames 3"], target: TargetBody, fps: float
 ) -> None:
     """Bend the arms so that hands that would sink into the floor rest on it."""
     heights = target.heights(world, pelvis)
     for _, _, wrist, _ in LIMBS[2:]:
         sunk = np.maximum(-target.lowest(world, heights, JOINT[wrist]), 0)
-        rise = np.where(sunk < _MOST_RAISED, sunk, 0)
+        rise = _eased(sunk * np.clip((_MOST_RAISED - sunk) / 0.1, 0, 1), fps)
         if not rise.any():
             continue
         shoulder, elbow = wrist.replace("wrist", "shoulder"), wrist.replace("wrist", "elbow")
@@ -243,8 +294,9 @@ def _raise_hands(
         first, second = (turn(world[:, JOINT[name]], bone) for name, bone in zip((shoulder, elbow), bones, strict=True))
         goal = first + second + rise[:, None] * _UP
         back = -world[:, JOINT[elbow]][..., :, 2]
-        middle = two_bone(np.zeros_like(goal), goal, bones, first - 0.5 * (first + second) + 0.02 * back)
-        moved = rise > 0
+        pole = first - 0.5 * (first + second) + 0.2 * rise[:, None] * back
+        middle = two_bone(np.zeros_like(goal), goal, bones, pole)
+        moved = rise > 1e-5
         for bone, direction in (((shoulder, elbow), middle), ((elbow, wrist), goal - middle)):
             aimed = world.copy()
             _aim(aimed, target, bone, unit(direction))
@@ -269,13 +321,18 @@ def _foot_differences(
 def _pole(
     world: Float[ndarray, "frames 22 3 3"], tracks: SourceTracks, upper: str, hinge: str
 ) -> Float[ndarray, "frames 3"]:
-    """Where the knee points: the source's own bend, and the thigh's front where the leg is nearly straight."""
+    """Where the knee points: the source's own bend, and the thigh's front where the leg is nearly straight.
+
+    A knee that bends backward is noise; its bend is mirrored to the front.
+    """
     thigh = _direction(tracks, upper, hinge)
     whole = _direction(tracks, upper, hinge.replace("knee", "ankle"))
     bend = thigh - (thigh * whole).sum(-1, keepdims=True) * whole
     front = world[:, JOINT[upper]][..., :, 2]
     behind = np.minimum((bend * front).sum(-1, keepdims=True), 0)
-    return bend - behind * front + 0.05 * front
+    pole = bend - 2 * behind * front + 0.05 * front
+    pole = pole - (pole * whole).sum(-1, keepdims=True) * whole
+    return steady_twist(whole, held(pole, front), np.linalg.norm(pole, axis=-1) + 1e-3, 0.05 * tracks.fps)
 
 
 def two_bone(
@@ -283,14 +340,20 @@ def two_bone(
     end: Float[ndarray, "frames 3"],
     bones: tuple[Float[ndarray, " 3"], Float[ndarray, " 3"]],
     pole: Float[ndarray, "frames 3"],
+    *,
+    give: float = 1e-4,
 ) -> Float[ndarray, "frames 3"]:
-    """Middle joint of two bones of fixed length from `start` to `end`, on the side of `pole`.
+    """Middle joint of two bones of fixed length from `start` to `end`, on the side of `pole` (law of cosines).
 
-    Where the end is out of reach the middle lies on the straight line (law of cosines, clamped).
+    Over the last part `give` of their length the bones straighten ever more slowly, and never quite: a limb that
+    reached for an end out of its reach would snap straight, as the bend changes without bound there.
     """
     first, second = (float(np.linalg.norm(bone)) for bone in bones)
     line = end - start
-    reach = np.clip(np.linalg.norm(line, axis=-1, keepdims=True), abs(first - second) + 1e-3, (first + second) * 0.9999)
+    reach = np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), abs(first - second) + 1e-3)
+    soft = give * (first + second)
+    over = np.maximum(reach - (first + second - soft), 0)
+    reach = np.where(over > 0, first + second - soft * np.exp(-over / soft), reach)
     line = unit(line)
     cosine = np.clip((first**2 + reach**2 - second**2) / (2 * first * reach), -1, 1)
     out = unit(pole - (pole * line).sum(-1, keepdims=True) * line)

@@ -41,6 +41,8 @@ class Calibration:
 
 def calibrate(tracks: Sequence[SourceTracks], target: Float[ndarray, "22 3"]) -> Calibration:
     """Calibration of one skeleton from all its clips (the more, the better); `target` is the T-pose to reach."""
+    for track in tracks:
+        track.check()
     sample = _sample(tracks)
     places, turned, speed = sample
     rest = tracks[0].rest

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+_VAGUE = 1e-5  # sine of the angle below which two axes are taken to be one
+
 
 def unit(vector: Float[ndarray, "*batch 3"]) -> Float[ndarray, "*batch 3"]:
     """The vector at length one; a zero vector stays zero."""
@@ -42,10 +44,37 @@ def swing(start: Float[ndarray, "*#batch 3"], end: Float[ndarray, "*#batch 3"]) 
 
 
 def frame(main: Float[ndarray, "*#batch 3"], side: Float[ndarray, "*#batch 3"]) -> Float[ndarray, "*batch 3 3"]:
-    """Rotation whose second column is `main` and whose first is as near to `side` as can be."""
+    """Rotation whose second column is `main` and whose first is as near to `side` as can be.
+
+    A rotation in any case: a `main` of no length is taken to be up, and a `side` of no length or along `main` is
+    replaced by the axis that is farthest from `main`.
+    """
+    main, side = np.broadcast_arrays(main, side)
+    axes = np.eye(3, dtype=main.dtype)
     y = unit(main)
-    z = unit(np.cross(side, y))
+    y = np.where(np.linalg.norm(y, axis=-1, keepdims=True) > 0.5, y, axes[1])
+    z = np.cross(unit(side), y)
+    vague = np.linalg.norm(z, axis=-1, keepdims=True) < _VAGUE
+    if vague.any():
+        z = np.where(vague, np.cross(axes[np.abs(y).argmin(-1)], y), z)
+    z = unit(z)
     return np.stack([np.cross(y, z), y, z], axis=-1)
+
+
+def held(
+    vector: Float[ndarray, "frames 3"], otherwise: Float[ndarray, "frames 3"], least: float = 1e-4
+) -> Float[ndarray, "frames 3"]:
+    """Unit vectors; one shorter than `least` takes the direction of the nearest frame that is not, or `otherwise`."""
+    good = np.flatnonzero(np.linalg.norm(vector, axis=-1) > least)
+    if not len(good):
+        return unit(otherwise)
+    if len(good) == len(vector):
+        return unit(vector)
+    frames = np.arange(len(vector))
+    after = np.searchsorted(good, frames).clip(0, len(good) - 1)
+    before = (after - 1).clip(0)
+    nearer = np.where(np.abs(good[before] - frames) < np.abs(good[after] - frames), before, after)
+    return unit(vector[good[nearer]])
 
 
 def mean_rotation(total: Float[ndarray, "*batch 3 3"]) -> Float[ndarray, "*batch 3 3"]:
