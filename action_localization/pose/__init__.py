@@ -1,0 +1,1 @@
+"""The embedded action detector over body pose: the same weights read motion files and people found in video."""
