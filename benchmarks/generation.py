@@ -30,11 +30,14 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=2.5)
     parser.add_argument("--method", default="ddim")
     parser.add_argument("--candidates", type=int, default=4, help="drawn for each clip; the best fit is kept")
+    parser.add_argument("--no-cleanup", dest="cleanup", action="store_false", help="as the network made them")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--samples", type=int, default=4, help="samples of each text for multimodality; 0: none")
     parser.add_argument("--json", type=Path, help="also write everything to this file")
     options = parser.parse_args()
-    judge, generate = load_judge(), sampler(options.steps, options.guidance, options.method, options.candidates)
+    judge, generate = load_judge(), sampler(
+        options.steps, options.guidance, options.method, options.candidates, options.cleanup
+    )  # fmt: skip
     checkpoints = options.checkpoint or ["research", "open"]
     examples, _ = read_examples(MotionDataset.open(options.data))
     found = [evaluate_paraphrases(read_pairs(PARAPHRASES), judge, generate, examples, checkpoint=name)
@@ -47,7 +50,7 @@ def main() -> None:
     )  # fmt: skip
     print_report(report, by_action=True)
     if options.json:
-        settings = {name: getattr(options, name) for name in ("steps", "guidance", "method", "candidates")}
+        settings = {name: getattr(options, name) for name in ("steps", "guidance", "method", "candidates", "cleanup")}
         everything = {**settings, **report.to_json(), "paraphrases": [one.to_json() for one in found]}
         options.json.write_text(json.dumps(everything, indent=1) + "\n")
 

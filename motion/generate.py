@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from laban.errors import LabanError
+from models.body.cleanup import clean_up
 from models.devices import fast_inference, pick_device
 from models.diffusion.denoiser import Condition
 from models.diffusion.sampler import Denoise, Method, SamplerConfig, Window, batched_guidance, sample, windowed
@@ -43,6 +44,8 @@ class GenerateConfig:
     """Sample i of a call is drawn from seed + i, whatever its neighbours."""
     candidates: int = 4
     """Drawn for each text; the one that the motion-text encoder finds nearest to the text is kept."""
+    cleanup: bool = True
+    """Take out tremble and lock planted feet (`models.body.cleanup`); False: as the network made it."""
     device: str = "auto"
 
 
@@ -73,7 +76,8 @@ def generate(
         batches = [[row] for row in drawn] if frames[chunk[0]] > window else [drawn]
         features = [rows for batch in batches for rows in _sample(network, known, batch, config=config)]
         motions = [to_motion(rows, network.rest) for rows in features]
-        done.update(zip(chunk, best_of(motions, [texts[i] for i in chunk], known), strict=True))
+        kept = best_of(motions, [texts[i] for i in chunk], known)
+        done.update(zip(chunk, map(clean_up, kept) if config.cleanup else kept, strict=True))
         if progress is not None:
             progress(len(chunk))
     return [done[i] for i in range(len(texts))]

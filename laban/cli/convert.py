@@ -21,10 +21,12 @@ def command(  # noqa: PLR0913 - a command's parameters are its options
     up: Annotated[str | None, typer.Option(help="Vertical axis (y, z), else its format's; BVH: guessed.")] = None,
     source_fps: Annotated[float | None, typer.Option(help="Rate of the source, where its file is wrong.")] = None,
     clip: Annotated[str | None, typer.Option(help="Name of the animation, where a glTF file has several.")] = None,
+    lock: Annotated[bool, typer.Option("--lock-feet", help="Hold planted feet where they are.")] = False,
     body: Body = None,
     json: Json = False,
 ) -> None:
     """Convert motion between AMASS npz, .smpl, BVH, GLB and HumanML3D joints; foreign skeletons are retargeted."""
+    from models.body.cleanup import lock_feet
     from models.body.model import load_body
     from models.formats import ReadOptions, check_target, read_motion, write_motion
     from models.resample import resample
@@ -32,6 +34,8 @@ def command(  # noqa: PLR0913 - a command's parameters are its options
     check_target(target)
     model = load_body(body)
     motion = read_motion(source, ReadOptions(fps=source_fps, unit=unit, up=up, clip=clip, body=model))
+    if lock:
+        motion = lock_feet(motion, model)
     if fps is not None:
         motion = resample(motion, fps)
     written = write_motion(motion, target, body=model, layout=layout)

@@ -100,7 +100,7 @@ def paraphrases(
         print_paraphrases(found)
 
 
-def sampler(steps: int, guidance: float, method: str, candidates: int) -> Any:
+def sampler(steps: int, guidance: float, method: str, candidates: int, cleanup: bool = True) -> Any:
     """`motion.generate.generate` with the given settings, as the protocol calls it."""
     from typing import cast, get_args
 
@@ -112,7 +112,8 @@ def sampler(steps: int, guidance: float, method: str, candidates: int) -> Any:
 
     def run(texts: list[str], seconds: list[float], checkpoint: str, seed: int) -> list[Motion]:
         chosen = cast(SamplerMethod, method)
-        config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, method=chosen, candidates=candidates)
+        config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, method=chosen, candidates=candidates,
+                                cleanup=cleanup)  # fmt: skip
         return generate(texts, seconds, checkpoint=checkpoint, config=config)
 
     return run

@@ -45,6 +45,9 @@ def command(
     candidates: Annotated[
         int, typer.Option("--candidates", help="Motions drawn for each one that is kept, the best fit to the text.")
     ] = 4,
+    cleanup: Annotated[
+        bool, typer.Option("--cleanup/--no-cleanup", help="Lock planted feet and take out tremble.")
+    ] = True,
     fps: Annotated[float, typer.Option("--fps", help="Frame rate of what is written.")] = 30.0,
     size: Annotated[str, typer.Option("--size", help="Picture size, WIDTHxHEIGHT.")] = "512x512",
     body: Body = None,
@@ -63,7 +66,7 @@ def command(
 
     model = load_body(body)
     config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, candidates=candidates,
-                            device=device.value)  # fmt: skip
+                            cleanup=cleanup, device=device.value)  # fmt: skip
     with progress("sampling", n, quiet=json) as advance:
         motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config, progress=advance)
     written = []
