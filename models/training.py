@@ -24,6 +24,8 @@ pl = import_lightning()
 Network = TypeVar("Network", bound=nn.Module)
 Batches = Callable[[int], Any]
 """step -> batch (a dataclass of tensors or a tuple); must not depend on anything but the step."""
+_AGREE_EVERY = 10
+"""Steps between two agreements of several processes on saving and stopping."""
 Loss = Callable[..., Mapping[str, Tensor]]
 """(network, batch, generator of this step) -> named terms; `loss` is the one minimised."""
 
@@ -48,15 +50,34 @@ class TrainConfig:
     accelerator: str = "auto"
     save_minutes: float = 4.0
     log_every: int = 20
+    devices: int = 1
+    """Processes; each takes a batch of its own, so that n of them with batches of b see what one sees with n * b."""
+    strategy: str = "auto"
+    """Lightning's name for how they work together: ddp, fsdp, …"""
 
 
 class _Stream(IterableDataset):
+    """The batches of this process: with several, batch `step * processes + rank`."""
+
     def __init__(self, batches: Batches, first: int, last: int) -> None:
         self.batches, self.first, self.last = batches, first, last
 
     def __iter__(self) -> Iterator[Any]:
+        rank, world = _rank_of()
         for step in range(self.first, self.last):
-            yield self.batches(step)
+            yield self.batches(step * world + rank)
+
+
+def _rank_of() -> tuple[int, int]:
+    """(number of this process, number of processes) of a distributed run."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes files; every process is, outside distributed runs."""
+    return _rank_of()[0] == 0
 
 
 class Trainee(pl.LightningModule):
@@ -69,8 +90,10 @@ class Trainee(pl.LightningModule):
         self.automatic_optimization = config.muon_lr == 0
 
     def training_step(self, batch: Any, index: int) -> Tensor | None:
-        """One step; noise comes from a generator seeded by (seed, step)."""
-        generator = torch.Generator(device=self.device).manual_seed(self.config.seed * 1_000_003 + self.step)
+        """One step; noise comes from a generator seeded by (seed, number of the batch)."""
+        rank, world = _rank_of()
+        seed = self.config.seed * 1_000_003 + self.step * world + rank
+        generator = torch.Generator(device=self.device).manual_seed(seed)
         terms = self.loss(self.network, batch, generator)
         for name, value in terms.items():
             self.log(name, value.detach(), prog_bar=name == "loss")
@@ -163,15 +186,23 @@ class _Keeper(pl.Callback):
         for name, value in trainer.callback_metrics.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value)
         self.count += 1
-        if module.step % self.config.log_every == 0:
+        if module.step % self.config.log_every == 0 and is_main_process():
             row = {"step": module.step, **{name: round(total / self.count, 5) for name, total in self.sums.items()}}
             with (self.folder / "loss.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
             self.sums, self.count = {}, 0
-        if self.due:
+        due, over = self._agreed(trainer, module.step)
+        if due:
             self.save(trainer)
-        if time.monotonic() > self.deadline:
+        if over:
             trainer.should_stop = True
+
+    def _agreed(self, trainer: pl.Trainer, step: int) -> tuple[bool, bool]:
+        """(whether to save, whether time is up), the same in all processes: the first one's clock decides."""
+        now = self.due, time.monotonic() > self.deadline
+        if _rank_of()[1] == 1:
+            return now
+        return trainer.strategy.broadcast(now, 0) if step % _AGREE_EVERY == 0 else (False, False)
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
         if trainer.global_step:
@@ -182,8 +213,11 @@ class _Keeper(pl.Callback):
         return time.monotonic() - self.saved > 60 * self.config.save_minutes
 
     def save(self, trainer: pl.Trainer) -> None:
-        with atomic_path(self.folder / "last.ckpt") as temporary:
-            trainer.save_checkpoint(temporary)
+        if is_main_process():
+            with atomic_path(self.folder / "last.ckpt") as temporary:
+                trainer.save_checkpoint(temporary)
+        else:  # all processes take part; only the main one writes
+            trainer.save_checkpoint(self.folder / "last.ckpt")
         self.saved = time.monotonic()
 
 
@@ -194,13 +228,14 @@ def fit(
     """Train, or go on where `folder/last.ckpt` stopped, until `config.steps`; returns the EMA network.
 
     `stop` ends the run after that many steps and `minutes` after that much time, leaving the schedule as it is; also on
-    Ctrl-C the run is saved and can go on. Raises LabanError when the folder holds a run with another configuration.
+    Ctrl-C the run is saved and can go on. With several devices every process returns. Raises LabanError when the folder
+    holds a run with another configuration.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     last = _check_run(folder, config)
     module = Trainee(network, loss, config)
-    done = _steps_done(last) if last.exists() else 0
+    done = steps_done(folder)
     end = min(config.steps, stop or config.steps)
     trainer = _trainer(config, folder, end, minutes=minutes, progress=progress)
     loader = DataLoader(_Stream(batches, done, end), batch_size=None)
@@ -215,22 +250,30 @@ def fit(
 def _trainer(config: TrainConfig, folder: Path, end: int, *, minutes: float | None, progress: bool) -> Any:
     return pl.Trainer(
         max_steps=end * (2 if config.muon_lr else 1),
-        precision=config.precision, accelerator=config.accelerator, devices=1, default_root_dir=folder, logger=False,
+        precision=config.precision, accelerator=config.accelerator, devices=config.devices, strategy=config.strategy,
+        default_root_dir=folder, logger=False,
         callbacks=[_Keeper(folder, config, minutes)], enable_checkpointing=False, enable_progress_bar=progress,
         enable_model_summary=False, gradient_clip_val=None if config.muon_lr else config.clip,
         use_distributed_sampler=False,
     )  # fmt: skip
 
 
-def _steps_done(checkpoint: Path) -> int:
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+def steps_done(folder: str | Path) -> int:
+    """Optimisation steps that the run in a folder has done; 0 where there is none."""
+    path = Path(folder) / "last.ckpt"
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
     return int(state["global_step"]) // len(state["optimizer_states"])
 
 
 def _check_run(folder: Path, config: TrainConfig) -> Path:
     path, wanted = folder / "train.json", json.loads(json.dumps(asdict(config)))
+    del wanted["strategy"]
+    if config.devices == 1:  # as in folders written before there could be more
+        del wanted["devices"]
     if path.exists() and (folder / "last.ckpt").exists() and (found := json.loads(path.read_text())) != wanted:
-        changed = sorted(key for key in wanted if found.get(key) != wanted[key])
+        changed = sorted(key for key in {**found, **wanted} if found.get(key) != wanted.get(key))
         raise LabanError(
             f"{folder}: holds a run with another configuration ({', '.join(changed)}); name another folder"
         )

@@ -109,4 +109,4 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(LabanError, match="no videos"):
         FeatureBatches([], BatchConfig())
     with pytest.raises(LabanError, match="different widths: 1, 2"):
-        FeatureBatches([counting(4, 0), TrainingVideo(good, np.empty((0, 2)), np.empty(0, int))], BatchConfig())
+        collate([counting(4, 0), TrainingVideo(good, np.empty((0, 2)), np.empty(0, int))])

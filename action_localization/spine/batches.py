@@ -76,15 +76,15 @@ def training_video(
 
 
 class FeatureBatches:
-    """step -> Batch. Every video comes once in each round of all, in an order of its own."""
+    """step -> Batch. Every video comes once in each round of all, in an order of its own.
+
+    `videos` may be read from disk when they are asked for. LabanError when there is none or their widths differ.
+    """
 
     def __init__(self, videos: Sequence[TrainingVideo], config: BatchConfig) -> None:
         if not videos:
             raise LabanError("no videos to train on")
-        widths = sorted({video.values.shape[1] for video in videos})
-        if len(widths) > 1:
-            raise LabanError(f"videos have features of different widths: {', '.join(map(str, widths))}")
-        self.videos, self.config = tuple(videos), config
+        self.videos, self.config = videos, config
 
     def __call__(self, step: int) -> Batch:
         config, count = self.config, len(self.videos)
@@ -134,7 +134,10 @@ def resize(values: Float32[ndarray, "time features"], frames: int) -> Float32[nd
 
 
 def collate(videos: Sequence[TrainingVideo]) -> Batch:
-    """Videos one beside another, padded to the longest."""
+    """Videos one beside another, padded to the longest; LabanError when their features differ in width."""
+    widths = sorted({video.values.shape[1] for video in videos})
+    if len(widths) > 1:
+        raise LabanError(f"videos have features of different widths: {', '.join(map(str, widths))}")
     time, count = max(len(v.values) for v in videos), max(1, *(len(v.labels) for v in videos))
     features = torch.zeros(len(videos), time, videos[0].values.shape[1])
     mask = torch.zeros(len(videos), time, dtype=torch.bool)
