@@ -192,6 +192,14 @@ class FrameGrid:
         return (_finite("time", seconds) - self.offset) * self.fps / self.stride
 
 
+def clock(seconds: float) -> str:
+    """A time for people to read, to the tenth: `0:07.4` or `1:02:07.4`."""
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    hours, minutes = divmod(minutes, 60)
+    start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{start}:{tenths // 10:02d}.{tenths % 10}"
+
+
 def _order(segment: Segment) -> tuple[float, float, int, int, str]:
     return segment.start, segment.end, segment.actor, segment.track, segment.label
 

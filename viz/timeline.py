@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from laban.files import atomic_path
 from laban.timeline import Segment, Timeline
 from models.motion import Motion
+from viz import palette
 from viz.filmstrip import POSE_WIDTH, filmstrip
 from viz.movie import Look
+from viz.palette import ink_on, label_colors, web
 from viz.video import check_suffix
 
 if TYPE_CHECKING:
@@ -20,12 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
     from models.body.model import BodyModel
+    from viz.cast import Color
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
-PALETTE = (
-    "#4a79b8", "#d9825b", "#5b9e80", "#b988c9", "#d3ab4a", "#5fa9ba", "#c76a7e", "#8a93a6", "#93ab55", "#7a6fc0",
-)  # fmt: skip
-INK, FAINT, PAPER = "#39424f", "#dfe4ea", "#ffffff"
+INK, FAINT, PAPER = (web(color) for color in (palette.INK, palette.FAINT, palette.PAPER))
 WIDTH, MARGIN_LEFT, MARGIN_RIGHT = 12.8, 1.15, 0.25
 ROW, STRIP, AXIS, TOP = 0.42, 2.7, 0.42, 0.22
 DPI = 125
@@ -48,10 +48,13 @@ def draw_timeline(
     """
     path = Path(path)
     check_suffix(path, FIGURE_SUFFIXES)
-    figure = timeline_figure(timeline, motion, look=look, body=body)
+    save_figure(timeline_figure(timeline, motion, look=look, body=body), path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of its suffix; the same figure gives the same file."""
     import matplotlib
 
-    # A fixed salt and no date: the same timeline gives the same file.
     with matplotlib.rc_context({"svg.hashsalt": "laban"}), atomic_path(path) as temporary:
         plain = {"Date": None} if path.suffix.lower() == ".svg" else None
         figure.savefig(temporary, dpi=DPI, metadata=plain, facecolor=PAPER)
@@ -71,7 +74,7 @@ def timeline_figure(
     inner = (WIDTH - MARGIN_LEFT - MARGIN_RIGHT) / WIDTH
     axes = figure.add_axes((MARGIN_LEFT / WIDTH, (AXIS + strip) / height, inner, lines * ROW / height))
     duration = max(timeline.duration, motion.seconds if motion is not None else 0.0, 1e-3)
-    _style(axes, duration, lines)
+    style_time_axis(axes, duration, lines)
     _draw_rows(axes, rows, timeline.labels())
     if motion is not None:
         below = figure.add_axes((MARGIN_LEFT / WIDTH, 0.0, inner, (strip - 0.08) / height))
@@ -101,7 +104,8 @@ def timeline_rows(timeline: Timeline) -> Iterator[tuple[str, list[list[Segment]]
         yield "\n".join(title), lanes
 
 
-def _style(axes: Axes, duration: float, lines: int) -> None:
+def style_time_axis(axes: Axes, duration: float, lines: int) -> None:
+    """Seconds along the bottom, `lines` rows from the top down, and nothing else."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set(xlim=(0, duration), ylim=(lines, 0), yticks=[])
@@ -116,7 +120,7 @@ def _style(axes: Axes, duration: float, lines: int) -> None:
 
 
 def _draw_rows(axes: Axes, rows: list[tuple[str, list[list[Segment]]]], labels: tuple[str, ...]) -> None:
-    colors = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(labels)}
+    colors = label_colors(labels)
     line = 0
     for title, lanes in rows:
         middle = line + len(lanes) / 2
@@ -130,7 +134,7 @@ def _draw_rows(axes: Axes, rows: list[tuple[str, list[list[Segment]]]], labels: 
             line += 1
 
 
-def _draw_bar(axes: Axes, segment: Segment, line: int, color: str) -> None:
+def _draw_bar(axes: Axes, segment: Segment, line: int, color: Color) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     # Round corners are drawn in pixels' proportions, whatever the scales of the two axes.
@@ -141,24 +145,25 @@ def _draw_bar(axes: Axes, segment: Segment, line: int, color: str) -> None:
     width = segment.seconds - 2 * inset
     corner = min(corner, width / 2.01)
     strength = 0.35 + 0.65 * min(max(segment.score, 0.0), 1.0)
+    shade = [round(strength * value + (1 - strength) * 255) for value in color]
     axes.add_patch(
         FancyBboxPatch(
             (segment.start + inset, line + 0.1),
             width,
             0.8,
             linewidth=0,
-            facecolor=color,
+            facecolor=web(color),
             alpha=strength,
             boxstyle=f"round,pad=0,rounding_size={corner}",
             mutation_aspect=(lines / box.height) / (seconds / box.width),
         )  # fmt: skip
     )
     text = axes.text(segment.start + segment.seconds / 2, line + 0.5, segment.label, ha="center", va="center",
-                     fontsize=8.5, color="white" if strength > 0.7 else INK, clip_on=True)  # fmt: skip
-    _shorten(text, width / seconds * box.width - 8)
+                     fontsize=8.5, color=web(ink_on(shade)), clip_on=True)  # fmt: skip
+    shorten(text, width / seconds * box.width - 8)
 
 
-def _shorten(text: Text, pixels: float) -> None:
+def shorten(text: Text, pixels: float) -> None:
     """Cut a label with an ellipsis until it is at most `pixels` wide; drop it when not even two letters fit."""
     full = text.get_text().replace("$", r"\$")
     text.set_text(full)

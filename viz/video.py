@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,12 +15,21 @@ from numpy import ndarray
 from laban.errors import LabanError
 from laban.files import atomic_path
 
+if TYPE_CHECKING:
+    from models.video.container import Sound
+
 VIDEO_SUFFIXES = (".mp4", ".gif")
 QUALITY = 20
 """x264's constant rate factor: 0 is lossless, 51 worst."""
 GIF_COLORS = 255
 
+TICKS = 90_000
+"""Time stamps a second in a film whose frames come at times of their own."""
+SOUND_RATE = 48_000
+SOUND_BLOCK = 1024
+
 AddFrame = Callable[[UInt8[ndarray, "height width 3"]], None]
+AddTimed = Callable[[float, UInt8[ndarray, "height width 3"]], None]
 
 
 @contextmanager
@@ -53,6 +63,28 @@ def open_video(path: str | Path, fps: float, *, quality: int = QUALITY, preset: 
                 raise LabanError(f"{target}: found no frames to write; accepted one or more")
 
 
+@contextmanager
+def open_timed_video(path: str | Path, fps: float, *, sound: Iterator[Sound] | None = None) -> Iterator[AddTimed]:
+    """Yield a function that appends one sRGB frame at its own time (seconds, each later than the one before), as mp4.
+
+    `fps` is the nominal rate. `sound` (mono at `SOUND_RATE`) is read as far as the pictures go; gaps in it are silent.
+    Otherwise as `open_video`.
+    """
+    target = Path(path)
+    check_suffix(target, VIDEO_SUFFIXES[:1])
+    with atomic_path(target) as temporary, _open_mp4(temporary, fps, QUALITY, "veryfast", sound=sound) as add:
+        last = -1
+
+        def timed(seconds: float, frame: UInt8[ndarray, "height width 3"]) -> None:
+            nonlocal last
+            last = max(round(seconds * TICKS), last + 1)
+            add(frame, last)
+
+        yield timed
+        if last < 0:
+            raise LabanError(f"{target}: found no frames to write; accepted one or more")
+
+
 def check_suffix(path: Path, accepted: tuple[str, ...]) -> None:
     """LabanError unless `path` ends in one of `accepted`."""
     if path.suffix.lower() not in accepted:
@@ -60,7 +92,10 @@ def check_suffix(path: Path, accepted: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def _open_mp4(path: Path, fps: float, quality: int, preset: str) -> Iterator[AddFrame]:
+def _open_mp4(
+    path: Path, fps: float, quality: int, preset: str, *, sound: Iterator[Sound] | None = None
+) -> Iterator[Callable[..., None]]:
+    """Yield `add(picture)`, one picture after another, or `add(picture, tick)` for pictures at times of their own."""
     import av
 
     options = {"crf": str(quality), "preset": preset}
@@ -70,24 +105,74 @@ def _open_mp4(path: Path, fps: float, quality: int, preset: str) -> Iterator[Add
             stream.pix_fmt = "yuv420p"
             context = stream.codec_context
             context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 13
-            started = False
+            track = _Track(container, sound) if sound is not None else None
+            started, end = False, 0.0
 
-            def add(picture: UInt8[ndarray, "height width 3"]) -> None:
-                nonlocal started
+            def add(picture: UInt8[ndarray, "height width 3"], tick: int | None = None) -> None:
+                nonlocal started, end
                 picture = _even(picture)
                 if not started:
                     stream.height, stream.width = picture.shape[:2]
+                    if tick is not None:
+                        context.time_base = stream.time_base = Fraction(1, TICKS)
                     started = True
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 # Players take untagged colours for BT.601 or BT.709 by size; here they are always converted as tagged.
                 frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+                if tick is not None:
+                    frame.pts, frame.time_base, end = tick, Fraction(1, TICKS), tick / TICKS + 1 / fps
+                    frame.duration = round(TICKS / fps)
                 container.mux(stream.encode(frame))
+                if track is not None:
+                    track.write(end)
 
             yield add
             if started:
                 container.mux(stream.encode(None))
+                if track is not None:
+                    track.close(end)
     except av.FFmpegError as error:
         raise OSError(error.errno, error.strerror) from error
+
+
+class _Track:
+    """The sound of a film: pieces with times of their own become one AAC stream without gaps."""
+
+    def __init__(self, container: Any, pieces: Iterator[Sound]) -> None:
+        self._container, self._pieces = container, pieces
+        self._stream = container.add_stream("aac", rate=SOUND_RATE)
+        self._stream.layout = "mono"
+        self._waiting = np.zeros(0, np.float32)
+        self._written = 0
+
+    def write(self, until: float) -> None:
+        """Sound up to `until` seconds, in whole blocks."""
+        while (self._written + len(self._waiting)) / SOUND_RATE < until:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return
+            gap = round(piece.start * SOUND_RATE) - self._written - len(self._waiting)
+            silence = np.zeros(max(gap, 0), np.float32)
+            self._waiting = np.concatenate([self._waiting, silence, piece.samples[max(-gap, 0) :]])
+        while len(self._waiting) >= SOUND_BLOCK and self._written / SOUND_RATE < until:
+            self._encode(SOUND_BLOCK)
+
+    def close(self, until: float) -> None:
+        """The rest, up to `until` seconds."""
+        self.write(until)
+        left = min(len(self._waiting), max(round(until * SOUND_RATE) - self._written, 0))
+        if left:
+            self._encode(left)
+        self._container.mux(self._stream.encode(None))
+
+    def _encode(self, samples: int) -> None:
+        import av
+
+        frame = av.AudioFrame.from_ndarray(self._waiting[None, :samples], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, self._written, Fraction(1, SOUND_RATE)
+        self._waiting = self._waiting[samples:]
+        self._written += samples
+        self._container.mux(self._stream.encode(frame))
 
 
 def _even(picture: UInt8[ndarray, "height width 3"]) -> UInt8[ndarray, "grown_height grown_width 3"]:

@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "generate": "Text or a timeline in, human motion out (npz, bvh, glb, mp4, png).",
     "render": "Draw a motion or a timeline as video, picture or filmstrip.",
     "convert": "Convert motion between AMASS npz, BVH, GLB and HumanML3D joints.",
+    "detect": "A video or motion in, when each action starts and ends out.",
     "extract": "Turn a video into features: poses, or the rows of a video or image network.",
     "data": "Build and inspect training sets.",
     "train": "Train a model, or go on with a training that was interrupted.",

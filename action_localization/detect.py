@@ -1,0 +1,272 @@
+"""A video, a motion or a feature file in; when each action starts and ends out.
+
+from action_localization.detect import detect_video
+
+found = detect_video("clip.mp4")
+for segment in found.timeline.segments:
+    print(segment.start, segment.end, segment.label, segment.score)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Literal
+
+from action_localization.pose.detector import (
+    NAME,
+    PoseDetector,
+    detect_extracted,
+    detect_motion,
+    load_pose_detector,
+    shown,
+)
+from action_localization.pose.features import EXTRACTOR as POSE_EXTRACTOR
+from action_localization.spine.checkpoint import load_detector
+from action_localization.spine.detect import detect_features
+from laban.errors import LabanError
+from laban.timeline import Segment, Timeline
+from laban.weights import find_weights
+from models.features import read_features, side_car_path
+from models.formats import read_motion
+from models.formats.arrays import array_names
+from models.motion import Motion
+from models.video.container import Raw
+from models.video.pose import People, Person, read_people, stream_features, streams
+from models.video.reading import Video, open_video
+from models.video.tracking import Networks
+
+Kind = Literal["video", "motion", "features"]
+MOTION_SUFFIXES = (".bvh", ".glb", ".gltf", ".smpl")
+ARRAY_SUFFIXES = (".npz", ".npy")
+FEATURE_SUFFIXES = (".h5", ".hdf5")
+
+FEATURE_THRESHOLD = 0.3
+"""Score from which detections on features are shown, where neither the user nor the checkpoint says otherwise."""
+
+MOST_PEOPLE = 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was detected: `timeline` is worth showing, `candidates` everything with its score; `classes` are known.
+
+    A segment's `actor` is its person: a row of `streams` (who follow one another in time) for video, an actor of
+    `motion`. `notes` is what a user should know; the seconds are those spent reading and encoding, and after that.
+    """
+
+    timeline: Timeline
+    candidates: Timeline
+    classes: tuple[str, ...]
+    people: People | None = None
+    streams: tuple[tuple[Person, ...], ...] = ()
+    motion: Motion | None = None
+    notes: tuple[str, ...] = ()
+    encoding_seconds: float = 0.0
+    detecting_seconds: float = 0.0
+
+    @property
+    def persons(self) -> int | None:
+        """How many people were in view at a time, at most; None for features, which do not tell."""
+        if self.people is not None:
+            return len(self.streams)
+        return self.motion.actors if self.motion is not None else None
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """`threshold` replaces the checkpoint's own scores from which a segment is shown; `people` is at most, at a time.
+
+    `rate` is the frame rate of a folder of images or of a file whose own is wrong; `seconds` ends the reading early.
+    """
+
+    checkpoint: str | Path = NAME
+    people: int = 1
+    threshold: float | None = None
+    rate: float | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.people <= MOST_PEOPLE:
+            raise LabanError(f"--people {self.people}; accepted: 1 to {MOST_PEOPLE}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise LabanError(f"--threshold {self.threshold:g}; accepted: 0 to 1")
+        if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise LabanError(f"--seconds {self.seconds:g}; accepted: more than 0")
+
+
+class _Clock:
+    """Adds up the seconds of two parts of the work: reading and encoding, and everything after."""
+
+    def __init__(self) -> None:
+        self.encoding = self.detecting = 0.0
+
+    @contextmanager
+    def encode(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.encoding += time.perf_counter() - start
+
+    @contextmanager
+    def detect(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.detecting += time.perf_counter() - start
+
+
+def detect_video(
+    source: str | Path | Video, options: DetectOptions | None = None, *, detector: PoseDetector | None = None,
+    networks: Networks | None = None, advance: Callable[[int], None] | None = None,
+) -> Found:  # fmt: skip
+    """What the people of a video do and when; an empty timeline when nobody is in view.
+
+    `source` is a video file, a folder of images, a camera, an address, or a video that is open and not yet read.
+    Memory grows by 3 kB a person and frame at 20 fps. `advance` is told of every such frame. LabanError for what is no
+    video and when the pose networks are not installed (`laban setup`).
+    """
+    options, clock = options or DetectOptions(), _Clock()
+    with clock.detect():
+        own = detector or load_pose_detector(options.checkpoint)
+    with ExitStack() as stack:
+        video = source if isinstance(source, Video) else stack.enter_context(open_video(source, rate=options.rate))
+        if options.seconds is not None:
+            video.raw = _until(video.raw, options.seconds)
+        with clock.encode():
+            people = read_people(video, people=options.people, networks=networks, advance=advance)
+        rows = streams(people, options.people)
+        per_person: list[Timeline] = []
+        for row in rows:
+            with clock.encode():
+                features = stream_features(people, row, confidence=True)
+            with clock.detect():
+                per_person.append(detect_extracted(own, features))
+    with clock.detect():
+        candidates = _together(per_person, people.grid.seconds)
+        timeline = _worth_showing(own, candidates, options.threshold)
+    return Found(timeline, candidates, own.classes, people, tuple(tuple(row) for row in rows), notes=tuple(video.notes),
+                 encoding_seconds=clock.encoding, detecting_seconds=clock.detecting)  # fmt: skip
+
+
+def detect_motion_file(
+    path: str | Path | Motion, options: DetectOptions | None = None, *, detector: PoseDetector | None = None
+) -> Found:
+    """What the people of a motion file (AMASS npz, bvh, glb, smpl, joints npy), or of a motion, do and when."""
+    options, clock = options or DetectOptions(), _Clock()
+    with clock.detect():
+        own = detector or load_pose_detector(options.checkpoint)
+    with clock.encode():
+        motion = path if isinstance(path, Motion) else read_motion(path)
+    with clock.detect():
+        candidates = detect_motion(own, motion)
+        timeline = _worth_showing(own, candidates, options.threshold)
+    return Found(timeline, candidates, own.classes, motion=motion, encoding_seconds=clock.encoding,
+                 detecting_seconds=clock.detecting)  # fmt: skip
+
+
+def detect_feature_file(path: str | Path, options: DetectOptions | None = None) -> Found:
+    """What happens in features (npy, npz or h5 with a side-car), by the detector that was trained on their like.
+
+    LabanError when the side-car is missing or contradicts the file, a number is NaN, or the width is another.
+    """
+    options, clock = options or DetectOptions(), _Clock()
+    with clock.encode():
+        features = read_features(path)
+    with clock.detect():
+        network, config = load_detector(options.checkpoint)
+        trained, notes = config.get("extractor"), []
+        try:
+            if trained == POSE_EXTRACTOR:
+                own = load_pose_detector(options.checkpoint)
+                candidates = detect_extracted(own, features)
+                timeline = _worth_showing(own, candidates, options.threshold)
+            else:
+                if trained and trained != features.extractor:
+                    notes.append(f"features are by {features.extractor}; the checkpoint was trained on {trained}'s")
+                candidates = detect_features(features, network.system, network)
+                timeline = _above(candidates, config.get("thresholds", {}), options.threshold)
+        except LabanError as error:
+            raise LabanError(f"{path}: {error}") from None
+    return Found(timeline, candidates, network.classes, notes=tuple(notes), encoding_seconds=clock.encoding,
+                 detecting_seconds=clock.detecting)  # fmt: skip
+
+
+def source_kind(source: str | Path, checkpoint: str | Path = NAME) -> Kind:
+    """What a source is, by its suffix and what lies beside it, and by what the checkpoint reads.
+
+    `.npz` and `.npy` hold features when a side-car is beside them, the file says so, or the checkpoint reads nothing
+    else; otherwise a motion. LabanError when the checkpoint cannot read such a source.
+    """
+    path = Path(source)
+    suffix = "" if "://" in str(source) or path.is_dir() else path.suffix.lower()
+    reads = _reads(checkpoint)
+    if suffix in MOTION_SUFFIXES:
+        kind: Kind = "motion"
+    elif suffix in FEATURE_SUFFIXES:
+        kind = "features"
+    elif suffix in ARRAY_SUFFIXES:
+        kind = "features" if reads != POSE_EXTRACTOR or _holds_features(path) else "motion"
+    else:
+        kind = "video"
+    if kind != "features" and reads != POSE_EXTRACTOR:
+        raise LabanError(f"{source}: is a {kind}, but checkpoint {checkpoint} reads features ({reads}); accepted: a "
+                         "feature file with its side-car (laban extract makes them)")  # fmt: skip
+    return kind
+
+
+def _until(raw: Iterator[Raw], seconds: float) -> Iterator[Raw]:
+    """The pictures that are shown before a moment."""
+    return takewhile(lambda item: item.time < seconds, raw)
+
+
+def checkpoint_classes(checkpoint: str | Path = NAME) -> tuple[str, ...]:
+    """What a checkpoint can detect, without loading its weights."""
+    return tuple(map(str, _config(checkpoint)["classes"]))
+
+
+def _reads(checkpoint: str | Path) -> str:
+    """The extractor that a checkpoint names for its features."""
+    return str(_config(checkpoint).get("extractor", "of its training"))
+
+
+def _config(checkpoint: str | Path) -> dict[str, Any]:
+    try:
+        config = json.loads((find_weights(checkpoint) / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LabanError(f"checkpoint {checkpoint}: config.json is not JSON ({error})") from None
+    if not isinstance(config, dict) or not isinstance(config.get("classes"), list):
+        raise LabanError(f"checkpoint {checkpoint}: is no detector; accepted: {NAME}, or a folder that training made")
+    return config
+
+
+def _holds_features(path: Path) -> bool:
+    if side_car_path(path).is_file():
+        return True
+    return path.suffix.lower() == ".npz" and path.is_file() and array_names(path) == ["features"]
+
+
+def _together(timelines: list[Timeline], duration: float) -> Timeline:
+    """Timelines of several people as one; a person's number is the segment's actor."""
+    segments: list[Segment] = []
+    for actor, timeline in enumerate(timelines):
+        segments += [replace(segment, actor=actor) for segment in timeline.segments]
+    return Timeline(tuple(segments), duration)
+
+
+def _worth_showing(detector: PoseDetector, candidates: Timeline, threshold: float | None) -> Timeline:
+    if threshold is not None:
+        detector = replace(detector, thresholds=dict.fromkeys(detector.classes, max(threshold, 1e-9)))
+    return shown(detector, candidates)
+
+
+def _above(candidates: Timeline, thresholds: Mapping[str, float], threshold: float | None) -> Timeline:
+    def least(label: str) -> float:
+        return threshold if threshold is not None else thresholds.get(label, FEATURE_THRESHOLD)
+
+    kept = tuple(segment for segment in candidates.segments if segment.score >= least(segment.label))
+    return Timeline(kept, candidates.duration)
