@@ -137,7 +137,8 @@ def splice(parts: Sequence[Clip], rng: np.random.Generator) -> Stream:
     """The clips one after another, each going on where the one before stopped, up to 20 degrees of turn."""
     if not parts:
         raise LabanError("streams: nothing to splice")
-    pieces, spans = [_arrays(parts[0])], [(0.0, len(parts[0].joints), parts[0].label)]
+    pieces = [_arrays(parts[0])]
+    spans: list[tuple[float, float, str | None]] = [(0.0, len(parts[0].joints), parts[0].label)]
     length = len(parts[0].joints)
     for part in parts[1:]:
         joints, confidence, observed = _arrays(part)

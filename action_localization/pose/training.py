@@ -29,7 +29,7 @@ from laban.errors import LabanError
 from laban.timeline import Timeline
 from models.data.dataset import MotionDataset
 from models.features import Features
-from models.training import TrainConfig, fit
+from models.training import TrainConfig, fit, steps_done
 
 SYSTEM = ActionFormer(
     encoder=EncoderConfig(width=192, levels=6, stem=1, window=19, hidden=768),
@@ -161,7 +161,7 @@ def train_detector(job: DetectTraining, *, quiet: bool = False) -> Detector | No
     network = build_network(job.system, WIDTH, names())
     batches = StreamBatches(source, source.config)
     trained = fit(network, training_loss, batches, job.optimisation, job.run, minutes=job.minutes, progress=not quiet)
-    return trained if isinstance(trained, Detector) and _steps(job.run) >= job.optimisation.steps else None
+    return trained if isinstance(trained, Detector) and steps_done(job.run) >= job.optimisation.steps else None
 
 
 @dataclass(frozen=True)
@@ -234,9 +234,3 @@ def _hits(truth: Timeline, found: Timeline, label: str, tiou: float) -> list[tup
             free.pop(best)
         result.append((one.score, hit))
     return result
-
-
-def _steps(run: Path) -> int:
-    from models.training import steps_done
-
-    return steps_done(Path(run) / "last.ckpt")
