@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from action_localization.pose.classes import DISTRACTORS, IDLE, class_of_motion
 from action_localization.pose.features import FPS
-from action_localization.pose.streams import Clip, Stream
+from action_localization.pose.streams import Clip, Pool, Stream, StreamConfig, make_stream
 from laban.errors import LabanError
 from laban.timeline import Segment, Timeline
 from models.data.dataset import ClipRecord, MotionDataset
@@ -26,6 +26,16 @@ TRUST = {
     "short": 0.0,
 }
 """How much clips with a flag count among those of their class, in training; measuring takes all alike."""
+
+MEASURED = {"test": (2026, 60), "val": (2027, 40)}
+"""Per split the seed of the streams that figures are measured on, and how many there are."""
+
+
+def measured_streams(dataset: MotionDataset, split: str, *, quiet: bool = False) -> dict[str, Stream]:
+    """The spliced streams of a split, all classes drawn alike: fixed by the dataset alone."""
+    seed, count = MEASURED[split]
+    pool = Pool(read_clips(dataset, split, quiet=quiet), StreamConfig(balance=0.0))
+    return {f"{split}_{number:02d}": make_stream(pool, (seed, number)) for number in range(count)}
 
 
 def read_clips(dataset: MotionDataset, split: str, *, trust: bool = False, quiet: bool = False) -> list[Clip]:

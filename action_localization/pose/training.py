@@ -26,7 +26,6 @@ from action_localization.spine.network import Detector, build_network
 from action_localization.spine.systems import ActionFormer, DecodingConfig, EncoderConfig, HeadConfig, LearningConfig
 from action_localization.spine.training import training_loss
 from laban.errors import LabanError
-from laban.timeline import Timeline
 from models.data.dataset import MotionDataset
 from models.features import Features
 from models.training import TrainConfig, fit, steps_done
@@ -195,42 +194,3 @@ def finetune(
     )
     student = copy.deepcopy(network).train().requires_grad_(True)
     return fit(student, training_loss, StreamBatches(source, mix), config, job.run, progress=not quiet)
-
-
-def best_thresholds(
-    truths: dict[str, Timeline], found: dict[str, Timeline], *, tiou: float = 0.5, least: int = 3
-) -> dict[str, float]:
-    """Per class the score from which segments are shown: the one with the best F1 over these streams.
-
-    Classes with fewer than `least` truths are left out. Detections take the free truth that they overlap most.
-    """
-    thresholds = {}
-    for label in sorted({segment.label for truth in truths.values() for segment in truth.segments}):
-        total = sum(segment.label == label for truth in truths.values() for segment in truth.segments)
-        hits = sorted(
-            (hit for name in truths for hit in _hits(truths[name], found[name], label, tiou)), key=lambda hit: -hit[0]
-        )
-        if total < least or not hits:
-            continue
-        right = np.cumsum([hit for _, hit in hits])
-        score = 2 * right / (total + np.arange(1, len(hits) + 1))
-        best = int(score.argmax())
-        below = hits[best + 1][0] if best + 1 < len(hits) else 0.0
-        thresholds[label] = round(float(np.clip((hits[best][0] + below) / 2, 0.05, 0.9)), 3)
-    return thresholds
-
-
-def _hits(truth: Timeline, found: Timeline, label: str, tiou: float) -> list[tuple[float, bool]]:
-    free = [segment for segment in truth.segments if segment.label == label]
-    result = []
-    for one in sorted((s for s in found.segments if s.label == label), key=lambda s: -s.score):
-        overlaps = [
-            (min(one.end, t.end) - max(one.start, t.start)) / (max(one.end, t.end) - min(one.start, t.start))
-            for t in free
-        ]
-        best = int(np.argmax(overlaps)) if overlaps else -1
-        hit = best >= 0 and overlaps[best] >= tiou
-        if hit:
-            free.pop(best)
-        result.append((one.score, hit))
-    return result

@@ -60,6 +60,35 @@ def motion_text(
     _report(learn(ENCODER, dataset, run, minutes=minutes), run, json)
 
 
+@app.command("pose-detector")
+def pose_detector(
+    dataset: Dataset,
+    run: Annotated[Path, typer.Option("--run", help="Folder of the resumable run.")] = Path("runs/pose-detector"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = Path(
+        "runs/checkpoints/detect"
+    ),
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Length of the whole schedule.")] = None,
+    minutes: Minutes = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Train the action detector over body pose; Ctrl-C saves, and the same command goes on."""
+    from dataclasses import replace
+
+    from action_localization.pose.checkpoint import choose_thresholds, save_pose_detector
+    from action_localization.pose.training import DetectTraining, train_detector
+    from models.data.dataset import MotionDataset
+
+    job = DetectTraining(dataset, run, minutes)
+    optimisation = replace(job.optimisation, seed=seed, steps=steps or job.optimisation.steps)
+    network = train_detector(replace(job, optimisation=optimisation), quiet=json)
+    digest = None
+    if network is not None:
+        digest = save_pose_detector(output, network, choose_thresholds(network, MotionDataset.open(dataset)))
+    lines = [f"wrote {output}, SHA-256 {digest}" if digest else f"time is up; call again to go on with {run}"]
+    emit({"checkpoint": str(output) if digest else None, "sha256": digest, "run": str(run)}, json, lines)
+
+
 @app.command("text-student")
 def text_student(
     annotations: Annotated[Path, typer.Option("--annotations", help="Folder with activitynet/ and procedure/.")],
