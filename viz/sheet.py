@@ -144,7 +144,7 @@ def time_row(thumbnails: Thumbnails, duration: float, size: tuple[int, int]) -> 
     return row
 
 
-def _cropped(picture: Picture, size: tuple[int, int]) -> Picture:
+def _cropped(picture: Picture, size: tuple[int, int]) -> UInt8[ndarray, "new_height new_width 3"]:
     """The middle of a picture in the proportions of `size`, at that size."""
     height, width = picture.shape[:2]
     scale = max(size[0] / width, size[1] / height)
