@@ -92,7 +92,7 @@ def _resampled(
     fps: float,
 ) -> tuple[Float[ndarray, "new 22 3"], Float[ndarray, "new 22"], Bool[ndarray, " new"]]:  # fmt: skip
     count = FrameGrid.lasting(len(joints) / fps, FPS).frames
-    place = ((np.arange(count) + 0.5) * fps / FPS - 0.5).clip(0, len(joints) - 1)
+    place = (np.arange(count) * fps / FPS).clip(0, len(joints) - 1)
     low = np.floor(place).astype(int)
     high = np.minimum(low + 1, len(joints) - 1)
     share = place - low

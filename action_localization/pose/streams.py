@@ -142,11 +142,13 @@ def splice(parts: Sequence[Clip], rng: np.random.Generator) -> Stream:
     length = len(parts[0].joints)
     for part in parts[1:]:
         joints, confidence, observed = _arrays(part)
-        end = pieces[-1][0][-1]
-        joints = _placed(joints, end, float(rng.uniform(-0.35, 0.35)))
-        blend = min(BLEND, len(pieces[-1][0]) // 2, len(joints) // 2)
-        distance = float(np.linalg.norm(joints[0] - end, axis=-1).mean())
+        before, turn = pieces[-1][0], float(rng.uniform(-0.35, 0.35))
+        blend = min(BLEND, len(before) // 2, len(joints) // 2)
+        joints = _placed(joints, 0, before[-1], turn)
+        distance = float(np.linalg.norm(joints[0] - before[-1], axis=-1).mean())
         extra = int(np.clip(round((distance - 0.25) * 30), 0, 20))
+        middle = max(blend - extra, 0) // 2
+        joints = _placed(joints, middle, before[-1 - middle], turn)
         pieces[-1], (joints, confidence, observed) = _blended(pieces[-1], (joints, confidence, observed), blend, extra)
         first = length - blend + extra
         spans[-1] = (spans[-1][0], length - blend / 2, spans[-1][2])
@@ -238,14 +240,14 @@ def _arrays(clip: Clip) -> tuple[ndarray, ndarray, ndarray]:
 
 
 def _placed(
-    joints: Float32[ndarray, "frames 22 3"], end: Float32[ndarray, "22 3"], extra: float
+    joints: Float32[ndarray, "frames 22 3"], at: int, pose: Float32[ndarray, "22 3"], extra: float
 ) -> Float32[ndarray, "frames 22 3"]:
-    """Turned so that the first frame faces where `end` does (and `extra` radians more), its pelvis above the other."""
-    yaw = float(joints_heading(end[None].astype(np.float64))[0] - joints_heading(joints[:1].astype(np.float64))[0])
-    cos, sin = np.cos(yaw + extra), np.sin(yaw + extra)
-    turn = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], np.float32)
-    joints = joints @ turn
-    joints[..., [0, 2]] += end[0, [0, 2]] - joints[0, 0, [0, 2]]
+    """Turned so that frame `at` faces where `pose` does (and `extra` radians more), its pelvis above the other's."""
+    now = joints_heading(joints[at : at + 1].astype(np.float64))[0]
+    yaw = float(joints_heading(pose[None].astype(np.float64))[0] - now) + extra
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    joints = joints @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]], np.float32)
+    joints[..., [0, 2]] += pose[0, [0, 2]] - joints[at, 0, [0, 2]]
     return joints
 
 

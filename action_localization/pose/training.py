@@ -45,12 +45,14 @@ class MixConfig:
     size: int = 8
     frames: int = 640
     """Entries (0.1 s each) that streams are cropped to."""
-    observed: float = 0.67
+    observed: float = 0.75
     """Share of streams that are seen through a camera."""
     takes: float = 0.06
     """Share of whole takes in place of spliced clips."""
     shots: float = 1.5
     """Cuts to another camera in an observed stream, on average."""
+    short: float = 0.1
+    """Share of crops that are as short as a clip of one action."""
     real: float = 0.0
     """Share of streams spliced from clips of people in video, when there are any."""
     reuse: int = 4
@@ -95,9 +97,12 @@ class StreamBatches:
     def __call__(self, step: int) -> Batch:
         config = self.config
         rng = np.random.default_rng((config.seed, 5, step))
-        crop = BatchConfig(size=config.size, frames=config.frames, shrink=0.6)
-        places = range(step * config.size, (step + 1) * config.size)
-        return collate([cropped(self.stream(self.number(place)), crop, rng) for place in places])
+        videos = []
+        for place in range(step * config.size, (step + 1) * config.size):
+            short = rng.random() < config.short
+            frames = int(rng.integers(min(10, config.frames), min(100, config.frames) + 1)) if short else config.frames
+            videos.append(cropped(self.stream(self.number(place)), BatchConfig(frames=frames, shrink=0.6), rng))
+        return collate(videos)
 
     def number(self, place: int) -> int:
         """The stream that the place-th sample is cropped from."""
@@ -141,7 +146,7 @@ class DetectTraining:
     minutes: float | None = None
     mix: MixConfig = MixConfig()
     optimisation: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=3400, lr=6e-4, warmup=150, weight_decay=0.03, ema=0.998)
+        default_factory=lambda: TrainConfig(steps=3000, lr=6e-4, warmup=150, weight_decay=0.03, ema=0.998)
     )
     system: ActionFormer = SYSTEM
 
