@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from paraphrases import load_paraphrases
+from paraphrases import FILE, load_paraphrases
 
 from laban.errors import LabanError
 from models.text.encoder import CachedEncoder, load_text_encoder
@@ -111,10 +111,10 @@ def contrast_accuracy(encoder: CachedEncoder) -> dict[str, str]:
     return {kind: f"{sum(rights)}/{len(rights)}" for kind, rights in found.items()}
 
 
-def paraphrase_ranks(encoder: CachedEncoder) -> tuple[int, int, int]:
+def paraphrase_ranks(encoder: CachedEncoder, file: Path = FILE) -> tuple[int, int, int]:
     """(first, among the first three, all): the known action of each paraphrase among all known actions."""
     known = known_actions(PHRASES, encoder)
-    items = load_paraphrases()
+    items = load_paraphrases(file)
     leans = [[action for action, _ in known.lean_on(item["text"])] for item in items]
     first = sum(item["action"] == lean[0] for item, lean in zip(items, leans, strict=True))
     return first, sum(item["action"] in lean for item, lean in zip(items, leans, strict=True)), len(items)
@@ -139,6 +139,7 @@ def report(name: str) -> dict[str, object]:
     encoder = load_text_encoder(name)
     first, third, pairs = pair_ranks(encoder)
     known, known3, items = paraphrase_ranks(encoder)
+    developed, developed3, written = paraphrase_ranks(encoder, FILE.with_name("paraphrases_dev.json"))
     alone, batch = milliseconds(name)
     return {
         "encoder": name,
@@ -147,6 +148,8 @@ def report(name: str) -> dict[str, object]:
         **{f"contrast {kind}": value for kind, value in contrast_accuracy(encoder).items()},
         "paraphrase -> action top-1": f"{known}/{items}",
         "paraphrase -> action top-3": f"{known3}/{items}",
+        "the same, development list, top-1": f"{developed}/{written}",
+        "the same, development list, top-3": f"{developed3}/{written}",
         "ms alone": round(alone, 2),
         "ms in a batch": round(batch, 2),
         "MB": round(_size(name) / 1e6, 2),
@@ -174,7 +177,7 @@ def main() -> int:
         except LabanError as error:
             print(f"left out: {error}")
     for key in rows[0] if rows else ():
-        print(f"{key:28s}" + "".join(f"{row[key]!s:>28s}" for row in rows))
+        print(f"{key:36s}" + "".join(f"{row[key]!s:>28s}" for row in rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0 if rows else 1

@@ -15,6 +15,7 @@ from typing import Any
 
 from models.text.captions import action_captions, captions_for, clean
 from models.text.phrases import PHRASES, SCENES
+from models.text.wordnet import synsets
 
 MAX_WORDS = 20
 VIDEO_CAPTIONS = 18_000
@@ -207,12 +208,11 @@ def word_sentences(path: Path, rng: random.Random) -> Iterator[str]:
 def definitions(folder: Path, rng: random.Random) -> Iterator[str]:
     """What WordNet says of verbs, and of some of the nouns for acts, things and people: definitions, examples."""
     for name, kinds, most in DEFINED:
-        path, found = folder / f"data.{name}", []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-            head, _, gloss = line.partition(" | ")
-            if line.startswith(" ") or (kinds and head.split()[1] not in kinds):
+        found = []
+        for _, synset in synsets(folder / f"data.{name}"):
+            if kinds and synset.kind not in kinds:
                 continue
-            lemma = head.split()[4].replace("_", " ")
+            lemma, gloss = synset.words[0], synset.gloss
             meaning = re.sub(r"\(.*?\)|\".*", "", gloss).split(";")[0].strip()
             found.append(f"to {lemma} is to {meaning}" if name == "verb" else f"a {lemma} is {meaning}")
             found += re.findall(r"\"([^\"]+)\"", gloss)

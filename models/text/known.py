@@ -29,6 +29,7 @@ from laban.progress import progress
 from laban.weights import find_weights
 from models.text.captions import action_captions, phrases_for
 from models.text.captions import sentence as caption_of
+from models.text.dictionary import load_dictionary
 from models.text.encoder import EMBEDDED, OneText, TextEncoder, TextFeatures, load_text_encoder, pad_features
 from models.text.phrases import PHRASES, SCENES
 from models.text.probe import SHARPNESS, Probe, fit_probe, nearest_mean
@@ -44,6 +45,9 @@ MIXED = "sequence"
 STRANGE, FAMILIAR = 0.6, 0.9
 """Cosines to the nearest caption of the action that fits best, below which only that action's caption speaks in the
 sentence vector, above which only the sentence's own."""
+REREAD, SOFTNESS = 0.7, 0.3
+"""What a sentence's readings through the dictionary count beside its own words; and the power to which probabilities
+are raised before they are averaged, as the classifier is far too sure of sentences unlike its captions."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +107,39 @@ class KnownActions:
         near = nearest_mean(sentence @ self.vectors.T, self.label, len(self.names))
         return self.probe.log_probabilities(sentence) + SHARPNESS * near
 
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Every word of the captions."""
+        return frozenset(word for caption in self.captions for word in re.findall(r"[a-z]+", caption.lower()))
+
+    def fit(self, texts: Sequence[str]) -> Float[Tensor, "texts actions"]:
+        """`scores` of the texts; one with strange words is read through the dictionary too, and the readings vote."""
+        own = self.scores(self.encoder.encode(texts).sentence)
+        votes = {text: self._votes(text) for text in dict.fromkeys(texts)}
+        for row, text in enumerate(texts):
+            if (share := votes[text]) is not None:
+                mine = (SOFTNESS * own[row]).softmax(-1)
+                own[row] = (REREAD * share + (1 - REREAD) * mine).log()
+        return own
+
+    def _votes(self, text: str) -> Float[Tensor, " actions"] | None:
+        """The weighted mean of what the text's readings through the dictionary say; None when it has none."""
+        if not (readings := load_dictionary().readings(text, self.words)):
+            return None
+        weights, sentences = zip(*readings, strict=True)
+        each = self.scores(self.encoder.encode(sentences).sentence)
+        return torch.tensor(weights) @ (SOFTNESS * each).softmax(-1)
+
     def lean_on(self, text: str, k: int = 3) -> list[tuple[str, float]]:
         """The `k` known actions that fit `text` best, best first, each with its nearest caption's cosine."""
         query = self.encoder.encode([text]).sentence
         similarity = (self.vectors @ query[0]).clamp(-1, 1)
-        order = self.scores(query)[0].argsort(descending=True, stable=True)[:k].tolist()
+        order = self.fit([text])[0].argsort(descending=True, stable=True)[:k].tolist()
         return [(self.names[i], float(similarity[self.label == i].max())) for i in order]
 
     def meant(self, texts: Sequence[str]) -> list[str]:
         """The known action that fits each text best."""
-        best = self.scores(self.encoder.encode(texts).sentence).argmax(-1)
+        best = self.fit(texts).argmax(-1)
         return [self.names[i] for i in best.tolist()]
 
     def leaning(self, text: str, k: int = 3) -> Leaning:
@@ -142,7 +169,7 @@ class KnownActions:
         """For each text the known caption to read it through, and how far the text itself can be trusted, 0 to 1."""
         sentence = self.encoder.encode(texts).sentence
         similarity = sentence @ self.vectors.T
-        best = self.scores(sentence).argmax(-1)
+        best = self.fit(texts).argmax(-1)
         theirs = similarity.masked_fill(self.label != best[:, None], -1).amax(-1)
         trust = ((theirs - STRANGE) / (FAMILIAR - STRANGE)).clamp(0, 1)
         rows = enumerate(zip(texts, best.tolist(), strict=True))
