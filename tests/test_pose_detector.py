@@ -264,7 +264,7 @@ def test_it_learns_a_toy_and_can_be_saved_and_fine_tuned(tmp_path: Path):
     pool = Pool(motion_clips(), StreamConfig(seconds=(20, 24)))
     mix = replace(MIX, observed=0.0)
     source = StreamSource(pool, mix)
-    config = TrainConfig(steps=45, lr=4e-3, warmup=10, ema=0.9, precision="32-true", accelerator="cpu")
+    config = TrainConfig(steps=65, lr=4e-3, warmup=10, ema=0.9, precision="32-true", accelerator="cpu")
     trained = fit(small(), training_loss, StreamBatches(source, mix), config, tmp_path / "run", progress=False)
     stream = make_stream(pool, (99,))
     save_pose_detector(tmp_path / "detect", trained, {"wave": 0.3})
