@@ -26,6 +26,9 @@ SHORT_SIDE = 480
 SHORTEST = 5
 """Frames; whoever is seen for less is taken for an error."""
 
+OVERLAP = 4
+"""Frames that one track may go on beside the next and still be followed by it: rounding, and two looks at a cut."""
+
 EXTRACTOR = "pose"
 EXTRACTOR_CONFIDENCE = "pose_confidence"
 CONFIDENCE_COLUMNS = NUM_BODY + 1
@@ -69,6 +72,19 @@ class People:
     size: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Tracks:
+    """What the pose networks saw of a video: every track, and the video's grid of `frames` entries.
+
+    `slowest` is the rate of the pictures that were looked at, per second; `size` their (width, height).
+    """
+
+    tracks: tuple[Sightings, ...]
+    frames: int
+    size: tuple[int, int]
+    slowest: float
+
+
 def read_people(
     video: Video,
     *,
@@ -81,23 +97,31 @@ def read_people(
     `advance` is told of every entry done. Raises LabanError when the pose networks are not installed.
     """
     nets = networks or PoseNetworks()
-    size = video.size(SHORT_SIDE)
+    size, slowest = video.size(SHORT_SIDE), min(FPS, video.info.fps)
     times: list[float] = []
+    tracks = track_people(_pictures(video, times, advance), nets, people)
+    made = [_person(track, len(times), size, 1 / slowest) for track in tracks]
+    return _together(made, len(times), size)
 
-    def pictures() -> Iterator[tuple[float, ndarray]]:
-        for chunk in video.chunks(fps=FPS, short_side=SHORT_SIDE):
-            for time, picture in zip(chunk.times.tolist(), chunk.frames, strict=True):
-                if not times or time != times[-1]:
-                    yield time, picture
-                times.append(time)
-                if advance is not None:
-                    advance(1)
 
-    slowest = 1 / min(FPS, video.info.fps)
-    made = (_person(track, len(times), size, slowest) for track in track_people(pictures(), nets, people))
-    found = [person for person in made if person is not None]
-    grid = FrameGrid(FPS, len(times))
-    return People(grid, tuple(sorted(found, key=lambda person: -person.prominence)), size)
+def read_tracks(
+    video: Video,
+    *,
+    people: int = 1,
+    networks: Networks | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Tracks:
+    """`read_people` up to the lifting, which is the part that takes time: 2 kB a person and frame."""
+    nets = networks or PoseNetworks()
+    times: list[float] = []
+    found = tuple(track_people(_pictures(video, times, advance), nets, people))
+    return Tracks(found, len(times), video.size(SHORT_SIDE), min(FPS, video.info.fps))
+
+
+def lifted(tracks: Tracks) -> People:
+    """Tracks as people on the video's grid; those who are seen for too short a while are left out."""
+    made = [_person(track, tracks.frames, tracks.size, 1 / tracks.slowest) for track in tracks.tracks]
+    return _together(made, tracks.frames, tracks.size)
 
 
 def streams(found: People, count: int = 1) -> list[list[Person]]:
@@ -107,7 +131,7 @@ def streams(found: People, count: int = 1) -> list[list[Person]]:
     """
     result: list[list[Person]] = [[] for _ in range(count)]
     for person in found.people:
-        free = (s for s in result if all(person.first >= p.last or person.last <= p.first for p in s))
+        free = (s for s in result if not any(_together_in_time(person, other) for other in s))
         if (stream := next(free, None)) is not None:
             stream.append(person)
     return [sorted(stream, key=lambda person: person.first) for stream in result if stream]
@@ -141,6 +165,29 @@ def pose_features(source: str | Path, *, people: int = 1, confidence: bool = Fal
     with open_video(source) as video:
         found = read_people(video, people=people)
     return [stream_features(found, stream, confidence=confidence) for stream in streams(found, people)]
+
+
+def _together_in_time(one: Person, other: Person) -> bool:
+    """Whether both are seen for longer than where one follows the other at a cut."""
+    return min(one.last, other.last) - max(one.first, other.first) > min(OVERLAP, len(one.joints) - 1)
+
+
+def _pictures(
+    video: Video, times: list[float], advance: Callable[[int], None] | None
+) -> Iterator[tuple[float, ndarray]]:
+    """Each picture once, with its time; `times` grows by one for every entry of the grid."""
+    for chunk in video.chunks(fps=FPS, short_side=SHORT_SIDE):
+        for time, picture in zip(chunk.times.tolist(), chunk.frames, strict=True):
+            if not times or time != times[-1]:
+                yield time, picture
+            times.append(time)
+            if advance is not None:
+                advance(1)
+
+
+def _together(made: list[Person | None], frames: int, size: tuple[int, int]) -> People:
+    found = [person for person in made if person is not None]
+    return People(FrameGrid(FPS, frames), tuple(sorted(found, key=lambda person: -person.prominence)), size)
 
 
 def _person(track: Sightings, frames: int, size: tuple[int, int], interval: float) -> Person | None:
