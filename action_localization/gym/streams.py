@@ -29,6 +29,10 @@ SEED = 2026
 EXTRACTOR = "I3D, 2048"
 
 
+Members = Sequence[int] | Int[ndarray, " n"]
+"""Numbers of some of the clips."""
+
+
 @dataclass(frozen=True)
 class Clip:
     """One clip: its rows, and its exercise."""
@@ -111,7 +115,7 @@ def split(clips: Sequence[Clip], parts: int = FOLDS, seed: int = SEED) -> Int[nd
 
 
 def scored_streams(
-    clips: Sequence[Clip], members: Sequence[int], seed: int, config: StreamConfig = StreamConfig()
+    clips: Sequence[Clip], members: Members, seed: int, config: StreamConfig = StreamConfig()
 ) -> list[Stream]:
     """Streams in which each action clip of `members` comes `rounds` times, all in the same stream.
 
@@ -119,7 +123,7 @@ def scored_streams(
     """
     rng = np.random.default_rng((SEED, 1, seed))
     actions = rng.permutation([i for i in members if not clips[i].background])
-    background = [i for i in members if clips[i].background]
+    background = [int(i) for i in members if clips[i].background]
     groups = np.array_split(actions, max(1, round(len(actions) / config.clips)))
     return [
         string_together(f"stream {seed}/{number}", clips, rounds(group, config, rng), background, config, rng)
@@ -133,14 +137,14 @@ def rounds(group: Int[ndarray, " n"], config: StreamConfig, rng: np.random.Gener
 
 
 def string_together(
-    name: str, clips: Sequence[Clip], order: Sequence[int], background: Sequence[int], config: StreamConfig,
+    name: str, clips: Sequence[Clip], order: Members, background: Members, config: StreamConfig,
     rng: np.random.Generator,
 ) -> Stream:  # fmt: skip
     """Clips in this order, with background of random length before some of them."""
     pieces: list[tuple[int, Float32[ndarray, "rows width"]]] = []
     segments, at, previous = [], 0, -1
     for index in [*order, -1]:
-        if background and (rng.random() < config.gap or index == previous):
+        if len(background) and (rng.random() < config.gap or index == previous):
             for piece in _background(clips, background, int(rng.integers(1, config.longest + 1)), rng):
                 pieces.append(piece)
                 at += len(piece[1])
@@ -155,7 +159,7 @@ def string_together(
 
 
 def _background(
-    clips: Sequence[Clip], background: Sequence[int], rows: int, rng: np.random.Generator
+    clips: Sequence[Clip], background: Members, rows: int, rng: np.random.Generator
 ) -> list[tuple[int, Float32[ndarray, "rows width"]]]:
     """Consecutive rows of background clips drawn at random, until there are enough."""
     pieces = []

@@ -108,6 +108,48 @@ def text_student(
     emit({"checkpoint": str(output), "run": str(run)}, json, [f"wrote {output}"])
 
 
+@app.command()
+def detect(
+    features: Annotated[Path, typer.Option("--features", help="Folder of one npy, npz or h5 file per video.")],
+    annotations: Annotated[Path, typer.Option("--annotations", help="Annotations in any layout that is known.")],
+    layout: Annotated[str, typer.Option("--layout", help="Sizes: thumos14, activitynet, epic100, ego4d.")] = "thumos14",
+    system: Annotated[
+        str, typer.Option("--system", help="actionformer, tridet, temporalmaxer, bmn, csa or asl.")
+    ] = "actionformer",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Folder of the resumable run.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Training part, as the annotations name it.")] = None,
+    grid: Annotated[
+        str | None, typer.Option("--grid", help="FPS,STRIDE,WINDOW[,OFFSET] of features without side-cars.")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Name of the array in npz and h5 files.")] = None,
+    task: Annotated[str, typer.Option("--task", help="EPIC, EGTEA: verb, noun or action.")] = "action",
+    fold: Annotated[int, typer.Option("--fold", min=1, help="Of several published splits.")] = 1,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Length of the whole schedule.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Videos per device and step.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
+    precision: Annotated[str, typer.Option("--precision", help="bf16-mixed or 32-true.")] = "bf16-mixed",
+    devices: Annotated[int, typer.Option("--devices", min=1, help="GPUs, or processes on the CPU.")] = 1,
+    strategy: Annotated[str, typer.Option("--strategy", help="Lightning's, such as ddp or fsdp.")] = "auto",
+    minutes: Minutes = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Train a detector on features and annotations of your own; Ctrl-C saves, and the same command goes on."""
+    from action_localization.data.options import ReadOptions
+    from action_localization.spine.learn import DetectorTraining, side_car_of, task_named, train_detector
+
+    name = f"{system}-{layout}"
+    output, run = output or Path("runs") / "checkpoints" / name, run or Path("runs") / f"detector-{name}"
+    job = DetectorTraining(
+        features, annotations, output, run, layout, system, split, steps, batch, lr, seed, minutes, precision,
+        ReadOptions(task=task_named(task), fold=fold), side_car_of(grid), key, devices, strategy,
+    )  # fmt: skip
+    folder, remarks = train_detector(job, quiet=json)
+    lines = [*remarks, f"wrote {folder}" if folder else f"time is up; call again to go on with {job.run}"]
+    emit({"checkpoint": folder, "run": str(job.run), "remarks": remarks}, json, lines)
+
+
 def _report(digest: str | None, run: Path, json: bool) -> None:
     folder = None if digest is None else run / "checkpoint"
     lines = [f"wrote {folder}, SHA-256 {digest}" if folder else f"time is up; call again to go on with {run}"]

@@ -1,0 +1,187 @@
+"""From a data set on disk (annotations and feature files) to a detector's checkpoint folder; resumable at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast, get_args
+
+import torch
+
+from action_localization.data.corpus import Corpus
+from action_localization.data.layouts import read_corpus
+from action_localization.data.options import ReadOptions
+from action_localization.evaluation.epic import Task
+from action_localization.spine.batches import FeatureBatches, TrainingVideo, training_video
+from action_localization.spine.checkpoint import save_detector
+from action_localization.spine.network import build_network
+from action_localization.spine.presets import Preset, preset
+from action_localization.spine.systems import base
+from action_localization.spine.training import training_loss
+from laban.errors import LabanError
+from laban.timeline import FrameGrid, Timeline
+from models.features import SUFFIXES, Features, SideCar, read_features
+from models.training import fit, is_main_process, steps_done
+
+CACHE_BYTES = 4 << 30
+"""Features kept in memory; what goes beyond is read from disk whenever its turn comes."""
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """What `laban train detect` is asked for; None: as the preset of `system` on `layout` has it."""
+
+    features: Path
+    annotations: Path
+    output: Path
+    run: Path
+    layout: str = "thumos14"
+    system: str = "actionformer"
+    split: str | None = None
+    steps: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    seed: int = 0
+    minutes: float | None = None
+    precision: str = "bf16-mixed"
+    read: ReadOptions = ReadOptions()
+    side_car: SideCar | None = None
+    """Where rows lie in time, for features without side-cars."""
+    key: str | None = None
+    """The array's name in npz and h5 files."""
+    devices: int = 1
+    strategy: str = "auto"
+
+
+class FeatureFolder:
+    """The feature files of a folder by the name of their video; kept in memory as far as `cache` bytes reach."""
+
+    def __init__(
+        self, folder: str | Path, *, side_car: SideCar | None = None, key: str | None = None, cache: int = CACHE_BYTES
+    ) -> None:
+        self.folder, self.side_car, self.key, self.room = Path(folder), side_car, key, cache
+        if not self.folder.is_dir():
+            raise LabanError(f"{folder}: is no folder; accepted: a folder of {', '.join(SUFFIXES)} files")
+        self.kept: dict[str, Features] = {}
+
+    def path(self, name: str) -> Path | None:
+        """The file of a video, or None; LabanError for a name that would lead out of the folder."""
+        if not name or name != Path(name).name:
+            raise LabanError(f"video {name!r}: is no file name")
+        return next((path for suffix in SUFFIXES if (path := self.folder / f"{name}{suffix}").is_file()), None)
+
+    def __call__(self, name: str) -> Features:
+        """The features of a video; LabanError where there are none."""
+        if name in self.kept:
+            return self.kept[name]
+        path = self.path(name)
+        if path is None:
+            raise LabanError(f"{self.folder}: has no features of {name}; looked for {name}{{{','.join(SUFFIXES)}}}")
+        features = read_features(path, key=self.key, side_car=self.side_car)
+        if features.values.nbytes <= self.room:
+            self.room -= features.values.nbytes
+            self.kept[name] = features
+        return features
+
+
+class FolderVideos(Sequence[TrainingVideo]):
+    """Training videos that are read when they are asked for."""
+
+    def __init__(self, folder: FeatureFolder, truth: Mapping[str, Timeline], classes: Sequence[str]) -> None:
+        self.folder, self.truth, self.classes, self.names = folder, truth, tuple(classes), tuple(truth)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> TrainingVideo:  # type: ignore[override]
+        name = self.names[index]
+        return training_video(self.folder(name), self.truth[name], self.classes, name=name)
+
+    def __iter__(self) -> Iterator[TrainingVideo]:
+        return (self[index] for index in range(len(self)))
+
+
+def train_detector(job: DetectorTraining, *, quiet: bool = False) -> tuple[Path | None, list[str]]:
+    """Train, or go on with, the detector of a job; (checkpoint folder, or None when time ran out, and remarks).
+
+    Videos without features are left out and counted in the remarks. LabanError when nothing is left, labels are no
+    classes, or the run's folder holds another run.
+    """
+    chosen = preset(job.system, job.layout)
+    corpus = training_part(read_corpus(job.annotations, job.read), chosen, job.split)
+    folder = FeatureFolder(job.features, side_car=job.side_car, key=job.key)
+    truth = {name: video.timeline for name, video in corpus.videos.items() if folder.path(name)}
+    if not truth:
+        first = next(iter(corpus.videos))
+        raise LabanError(f"{job.features}: has features of none of {len(corpus.videos)} videos (such as {first})")
+    remarks = [f"{len(truth)} of {len(corpus.videos)} videos have features", *map(str, corpus.problems[:5])]
+    batch = replace(chosen.batch, seed=job.seed, **({} if job.batch is None else {"size": job.batch}))
+    training = replace(chosen, batch=batch).schedule(len(truth))
+    training = replace(training, seed=job.seed, precision=job.precision, devices=job.devices, strategy=job.strategy)
+    if job.lr is not None:
+        training = replace(training, lr=job.lr)
+    if job.steps is not None:
+        training = replace(training, steps=job.steps, warmup=min(training.warmup, job.steps // 5))
+    videos = FolderVideos(folder, truth, corpus.classes)
+    first_features = folder(videos.names[0])
+    torch.manual_seed(job.seed)
+    network = build_network(chosen.system, first_features.width, corpus.classes)
+    network = fit(network, training_loss, FeatureBatches(videos, batch), training, job.run,
+                  minutes=job.minutes, progress=not quiet)  # fmt: skip
+    if steps_done(job.run) < training.steps:
+        return None, remarks
+    grid = first_features.grid
+    extra = {
+        "layout": job.layout, "extractor": first_features.extractor,
+        "grid": {"fps": grid.fps, "stride": grid.stride, "window": grid.window, "offset": grid.offset},
+    }  # fmt: skip
+    if is_main_process():
+        save_detector(job.output, network, _card(job, corpus, training.steps, len(truth)), extra=extra)
+    return job.output, remarks
+
+
+def side_car_of(text: str | None) -> SideCar | None:
+    """`FPS,STRIDE,WINDOW[,OFFSET]` as a side-car; None for None."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+        if not 3 <= len(numbers) <= 4:
+            raise ValueError
+        fps, stride, window, offset = [*numbers, 0.0][:4]
+        FrameGrid(fps, 0, stride, window, offset)
+    except (ValueError, LabanError) as error:
+        raise LabanError(f"grid {text!r}: accepted: FPS,STRIDE,WINDOW[,OFFSET], such as 30,4,16 ({error})") from None
+    return SideCar(fps, stride, window, offset)
+
+
+def task_named(name: str) -> Task:
+    """The task of that name; LabanError for another."""
+    if name not in get_args(Task):
+        raise LabanError(f"task {name!r}; accepted: {', '.join(get_args(Task))}")
+    return cast(Task, name)
+
+
+def training_part(corpus: Corpus, chosen: Preset, split: str | None) -> Corpus:
+    """The videos of the named split, else of the preset's; all of them where the file names no splits."""
+    if split is not None:
+        return corpus.part(split)
+    present = {name.lower() for name in corpus.splits()}
+    if present <= {""}:
+        return corpus
+    for name in chosen.splits:
+        if name in present:
+            return corpus.part(name)
+    raise LabanError(f"{corpus.name}: has the splits {', '.join(sorted(present))}; name the one to train on (--split)")
+
+
+def _card(job: DetectorTraining, corpus: Corpus, steps: int, videos: int) -> str:
+    host = base(preset(job.system, job.layout).system).name
+    return f"""# Detector: {job.system} ({host}) on {corpus.name}
+
+- Trained by `laban train detect --features {job.features.name} --annotations {job.annotations.name} --layout
+  {job.layout} --system {job.system}`, {steps} steps, seed {job.seed}, on {videos} videos.
+- Classes: {len(corpus.classes)}. Licence and terms are those of the data it was trained on.
+- Read by `laban eval detect --checkpoint`; features must come from the same extractor at the same rate (config.json).
+"""
