@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from action_localization.evaluation.detection import bootstrap_detection, evaluate_detection
-from action_localization.pose.checkpoint import stream_features
+from action_localization.pose.checkpoint import matched, stream_features
 from action_localization.pose.classes import names
 from action_localization.pose.detector import detect_entries, load_pose_detector, shown
 from action_localization.pose.features import WIDTH
@@ -156,11 +156,8 @@ def score(name: str, truths: dict[str, Timeline], found: dict[str, Timeline]) ->
 
 def f1_shown(truths: dict[str, Timeline], found: dict[str, Timeline]) -> float:
     """F1 at IoU 0.5 of what a user is shown."""
-    from action_localization.pose.checkpoint import _hits
-
-    right = sum(
-        hit for n in truths for label in truths[n].labels() for _, hit in _hits(truths[n], found[n], label, 0.5)
-    )
+    pairs = [(truths[name], found[name], label) for name in truths for label in truths[name].labels()]
+    right = sum(hit for truth, seen, label in pairs for _, hit in matched(truth, seen, label, 0.5))
     return 2 * right / (sum(len(t.segments) for t in truths.values()) + sum(len(f.segments) for f in found.values()))
 
 

@@ -91,7 +91,7 @@ def best_thresholds(
     for label in sorted({segment.label for truth in truths.values() for segment in truth.segments}):
         total = sum(segment.label == label for truth in truths.values() for segment in truth.segments)
         hits = sorted(
-            (hit for name in truths for hit in _hits(truths[name], found[name], label, tiou)), key=lambda hit: -hit[0]
+            (hit for name in truths for hit in matched(truths[name], found[name], label, tiou)), key=lambda hit: -hit[0]
         )
         if total < least or not hits:
             continue
@@ -103,7 +103,8 @@ def best_thresholds(
     return thresholds
 
 
-def _hits(truth: Timeline, found: Timeline, label: str, tiou: float) -> list[tuple[float, bool]]:
+def matched(truth: Timeline, found: Timeline, label: str, tiou: float) -> list[tuple[float, bool]]:
+    """(score, whether it takes a truth) of every detection of a class, best first."""
     free = [segment for segment in truth.segments if segment.label == label]
     result = []
     for one in sorted((s for s in found.segments if s.label == label), key=lambda s: -s.score):
