@@ -93,7 +93,7 @@ class FeatureBatches:
         for place in range(step * config.size, (step + 1) * config.size):
             turn, position = divmod(place, count)
             order = np.random.default_rng((config.seed, 0, turn)).permutation(count)
-            video = self.videos[order[position]]
+            video = self.videos[int(order[position])]
             chosen.append(resized(video, config.resize) if config.resize else cropped(video, config, rng))
         return collate(chosen)
 

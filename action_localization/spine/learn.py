@@ -13,13 +13,16 @@ from action_localization.data.corpus import Corpus
 from action_localization.data.layouts import read_corpus
 from action_localization.data.options import ReadOptions
 from action_localization.evaluation.epic import Task
+from action_localization.evaluation.instances import Instances
 from action_localization.spine.batches import FeatureBatches, TrainingVideo, training_video
-from action_localization.spine.checkpoint import save_detector
+from action_localization.spine.checkpoint import load_detector, save_detector
+from action_localization.spine.detect import detect_features
 from action_localization.spine.network import build_network
 from action_localization.spine.presets import Preset, preset
 from action_localization.spine.systems import base
 from action_localization.spine.training import training_loss
 from laban.errors import LabanError
+from laban.progress import progress
 from laban.timeline import FrameGrid, Timeline
 from models.features import SUFFIXES, Features, SideCar, read_features
 from models.training import fit, is_main_process, steps_done
@@ -139,6 +142,24 @@ def train_detector(job: DetectorTraining, *, quiet: bool = False) -> tuple[Path 
     if is_main_process():
         save_detector(job.output, network, _card(job, corpus, training.steps, len(truth)), extra=extra)
     return job.output, remarks
+
+
+def detect_corpus(checkpoint: str | Path, corpus: Corpus, folder: FeatureFolder, *, quiet: bool = False) -> Instances:
+    """Detections of a checkpoint in all videos of a corpus that have features; LabanError where none has."""
+    network, config = load_detector(checkpoint)
+    system, made_from = network.system, config.get("extractor", "unknown")
+    names = [name for name in corpus.videos if folder.path(name)]
+    if not names:
+        raise LabanError(f"{folder.folder}: has features of none of {len(corpus.videos)} videos")
+    found = {}
+    with progress("detecting", len(names), quiet=quiet) as advance:
+        for name in names:
+            features = folder(name)
+            if made_from != "unknown" and features.extractor not in ("unknown", made_from):
+                raise LabanError(f"{name}: features of {features.extractor}; {checkpoint} was trained on {made_from}")
+            found[name] = detect_features(features, system, network, duration=corpus.videos[name].duration or None)
+            advance(1)
+    return Instances.from_timelines(found)
 
 
 def side_car_of(text: str | None) -> SideCar | None:

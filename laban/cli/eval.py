@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from laban.cli.options import Json, emit
+from laban.cli.options import Json, Seed, emit
 from laban.errors import LabanError
 
 if TYPE_CHECKING:
@@ -98,6 +98,46 @@ def paraphrases(
         emit(found.to_json(), True, [])
     else:
         print_paraphrases(found)
+
+
+@app.command()
+def detect(
+    predictions: Annotated[
+        list[Path] | None, typer.Argument(help="Detections: ActivityNet or EPIC JSON, THUMOS14 text, csv, tsv.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", help="Truth, in any layout that is known.")
+    ] = None,
+    protocol: Annotated[str, typer.Option("--protocol", help="thumos14, activitynet, epic, ego4d-mq, …")] = "thumos14",
+    split: Annotated[str | None, typer.Option("--split", help="Part to score, as the annotations name it.")] = None,
+    checkpoint: Annotated[list[str] | None, typer.Option("--checkpoint", help="Detector to run; repeatable.")] = None,
+    features: Annotated[Path | None, typer.Option("--features", help="Folder of features for --checkpoint.")] = None,
+    grid: Annotated[str | None, typer.Option("--grid", help="FPS,STRIDE,WINDOW[,OFFSET] without side-cars.")] = None,
+    task: Annotated[str, typer.Option("--task", help="EPIC, EGTEA: verb, noun or action.")] = "action",
+    fold: Annotated[int, typer.Option("--fold", min=1, help="Of several published splits.")] = 1,
+    bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="For the intervals.")] = 200,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Detections of files or of checkpoints: mAP by a protocol, with intervals, beside trivial detections."""
+    from action_localization.data.layouts import read_corpus
+    from action_localization.data.options import ReadOptions
+    from action_localization.evaluation.protocols import protocol_named
+    from action_localization.evaluation.report import detection_report, submitted
+    from action_localization.spine.learn import FeatureFolder, detect_corpus, side_car_of, task_named
+
+    if annotations is None or not (predictions or checkpoint) or bool(checkpoint) != bool(features):
+        raise LabanError("eval detect: accepted: PREDICTIONS, or --checkpoint with --features; and --annotations")
+    rule, chosen = protocol_named(protocol), task_named(task)
+    corpus = read_corpus(annotations, ReadOptions(task=chosen, fold=fold))
+    corpus = corpus.part(split) if split else corpus
+    found = {path.name: submitted(path, annotations, chosen) for path in predictions or ()}
+    if features is not None:
+        folder = FeatureFolder(features, side_car=side_car_of(grid))
+        found.update({name: detect_corpus(name, corpus, folder, quiet=json) for name in checkpoint or ()})
+    report = detection_report(corpus, found, rule, repeats=bootstraps, seed=seed)
+    notes = [f"note: {problem}" for problem in corpus.problems[:5]]
+    emit({**report.to_json(), "split": split, "seed": seed}, json, [report.table(), *notes])
 
 
 def sampler(steps: int, guidance: float, method: str, candidates: int, cleanup: bool = True) -> Any:
