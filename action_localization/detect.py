@@ -19,6 +19,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from action_localization.pose.detector import (
     NAME,
     PoseDetector,
@@ -120,6 +122,17 @@ class _Clock:
         self.detecting += time.perf_counter() - start
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The pose detector is so small that a second thread costs more than it brings, above all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def detect_video(
     source: str | Path | Video, options: DetectOptions | None = None, *, detector: PoseDetector | None = None,
     networks: Networks | None = None, advance: Callable[[int], None] | None = None,
@@ -131,7 +144,7 @@ def detect_video(
     video and when the pose networks are not installed (`laban setup`).
     """
     options, clock = options or DetectOptions(), _Clock()
-    with clock.detect():
+    with clock.detect(), _one_thread():
         own = detector or load_pose_detector(options.checkpoint)
     with ExitStack() as stack:
         video = source if isinstance(source, Video) else stack.enter_context(open_video(source, rate=options.rate))
@@ -144,7 +157,7 @@ def detect_video(
         for row in rows:
             with clock.encode():
                 features = stream_features(people, row, confidence=True)
-            with clock.detect():
+            with clock.detect(), _one_thread():
                 per_person.append(detect_extracted(own, features))
     with clock.detect():
         candidates = _together(per_person, people.grid.seconds)
@@ -158,11 +171,11 @@ def detect_motion_file(
 ) -> Found:
     """What the people of a motion file (AMASS npz, bvh, glb, smpl, joints npy), or of a motion, do and when."""
     options, clock = options or DetectOptions(), _Clock()
-    with clock.detect():
+    with clock.detect(), _one_thread():
         own = detector or load_pose_detector(options.checkpoint)
     with clock.encode():
         motion = path if isinstance(path, Motion) else read_motion(path)
-    with clock.detect():
+    with clock.detect(), _one_thread():
         candidates = detect_motion(own, motion)
         timeline = _worth_showing(own, candidates, options.threshold)
     return Found(timeline, candidates, own.classes, motion=motion, encoding_seconds=clock.encoding,

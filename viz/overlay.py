@@ -210,21 +210,25 @@ def _side(one: int, other: int) -> Color:
 def _draw_labels(
     image: Image.Image, now: Sequence[Segment], boxes: Sequence[Box | None], colors: dict[str, Color], *, several: bool
 ) -> None:
-    """What is under way, as chips above the box of whoever does it, or in the corner; chips never cover one another."""
+    """What is under way, as chips above the box of whoever does it, or in the corner; chips never cover one another.
+
+    Where there are several people, those who do nothing keep their number.
+    """
     draw = ImageDraw.Draw(image, "RGBA")
     size = max(round(min(image.size) * 0.036), 11)
     font, pad, taken = _font(size), round(size * 0.42), list[Box]()
-    for actor in sorted({segment.actor for segment in now}):
+    shown = {actor for actor, box in enumerate(boxes) if box is not None} if several else set[int]()
+    for actor in sorted({segment.actor for segment in now} | shown):
         box = boxes[actor] if actor < len(boxes) else None
         mine = sorted((s for s in now if s.actor == actor), key=lambda s: -s.score)
-        for segment in mine:
-            text = f"{actor + 1}  {segment.label}" if several else segment.label
-            text = _fitted(f"{text}  {segment.score:.2f}", font, image.size[0] - 6 * pad)
+        number = f"{actor + 1}  " if several else ""
+        chips = [(f"{number}{s.label}  {s.score:.2f}", colors[s.label]) for s in mine] or [(number.strip(), INK)]
+        for full, color in chips:
+            text = _fitted(full, font, image.size[0] - 6 * pad)
             wide, tall = font.getlength(text) + 2 * pad, size + 2 * pad * 0.7
             x, y = (box[0], box[1] - tall - 2) if box is not None else (pad, pad)
             place = _free((x, y, x + wide, y + tall), image.size, taken)
             taken.append(place)
-            color = colors[segment.label]
             draw.rounded_rectangle(place, radius=pad * 0.8, fill=(*color, 255), outline=(*PAPER, 235))
             middle = (place[1] + place[3]) / 2
             draw.text((place[0] + pad, middle), text, fill=ink_on(color), font=font, anchor="lm")
