@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from action_localization.spine.bench import alternate, trained_scores
 from action_localization.spine.decode import best_of_levels, level_candidates
 from action_localization.spine.detect import in_bf16
 from action_localization.spine.network import Detector
@@ -100,20 +101,6 @@ def loop_nms(candidates: Candidates, config: SoftNMS) -> list[tuple[float, float
     return sorted(result, key=lambda row: -row[2])[: config.keep]
 
 
-def alternate(
-    runs: dict[str, Callable[[], object]], repeats: int, clock: Callable[[], float]
-) -> dict[str, list[float]]:
-    """Seconds of each run, taken in turns after one round for warming up."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(repeats + 1):
-        for name, run in runs.items():
-            start = clock()
-            run()
-            if turn:
-                seconds[name].append(clock() - start)
-    return seconds
-
-
 def build(options: argparse.Namespace) -> tuple[Detector, Tensor]:
     """A network whose every path carries weight: fresh residual scales of 1e-4 would hide the blocks."""
     torch.manual_seed(0)
@@ -123,17 +110,6 @@ def build(options: argparse.Namespace) -> tuple[Detector, Tensor]:
             if name.endswith("_scale.scale"):
                 value.fill_(0.5)
     return network, torch.randn(1, options.frames, options.features)
-
-
-def detections(frames: int, network: Detector, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and offsets as after training: background almost everywhere, some thousand points above the threshold."""
-    rng = np.random.default_rng(seed)
-    points, classes = len(network.points(frames).place), len(network.classes)
-    logits = rng.normal(-9.5, 1.6, (points, classes)).astype(np.float32)
-    for _ in range(30):
-        first, kind = int(rng.integers(points - 20)), int(rng.integers(classes))
-        logits[first : first + 20, kind] += rng.uniform(4, 10)
-    return logits, rng.gamma(3, 0.7, (points, 1, 2)).astype(np.float32)
 
 
 def compare(options: argparse.Namespace) -> dict[str, object]:
@@ -147,7 +123,7 @@ def compare(options: argparse.Namespace) -> dict[str, object]:
         low = small(half)
         seconds = alternate({"plain fp32 (conv1d, masked SDPA)": lambda: plain_forward(weights, x, host),
                              "ours fp32": lambda: network(x), "ours bf16": lambda: small(half)},
-                            options.repeats, clock)  # fmt: skip
+                            options.repeats, clock=clock)  # fmt: skip
     size = sum(p.numel() for p in network.parameters())
     print(f"ActionFormer preset, {size / 1e6:.1f} M parameters, {options.frames} x {options.features}, "
           f"{options.threads} threads, median of {options.repeats}{' (processor time)' if options.cpu_time else ''}, "
@@ -166,7 +142,7 @@ def postprocess(
     options: argparse.Namespace, network: Detector, forward: float, clock: Callable[[], float]
 ) -> dict[str, object]:
     host, points = ActionFormer(), network.points(options.frames)
-    logits, offsets = detections(options.frames, network)
+    logits, offsets = trained_scores(options.frames, network)
     config = host.decoding
 
     def decode() -> Candidates:
@@ -178,7 +154,7 @@ def postprocess(
     everything = SoftNMS(keep=len(candidates))
     runs = {"decode": decode, "soft-NMS": lambda: suppress(candidates, config.nms),
             "soft-NMS, all kept": lambda: suppress(candidates, everything)}  # fmt: skip
-    seconds = alternate(runs, options.repeats, clock)
+    seconds = alternate(runs, options.repeats, clock=clock)
     start = clock()
     loop_nms(candidates, config.nms)
     seconds["reference loop"] = [clock() - start]

@@ -89,6 +89,18 @@ def test_an_interrupted_training_goes_on(tmp_path: Path, capsys: pytest.CaptureF
     assert "another configuration (lr)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("system", "layout"), [("temporalmaxer", "activitynet"), ("bmn", "thumos14")])
+def test_bench(system: str, layout: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["bench", "detect", "--system", system, "--layout", layout, "--frames", "40", "--features", "4",
+             "--repeats", "1", "--device", "cpu"]  # fmt: skip
+    assert run([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    parts = ["forward fp32", "forward bf16", "decode", "soft-NMS"]
+    assert list(found["medians"]) == [part for part in parts if system != "bmn" or part != "forward bf16"]
+    assert all(value > 0 for value in found["medians"].values())
+    assert found["candidates"] >= found["kept"] > 0
+
+
 def test_features_are_kept_in_memory_only_as_far_as_allowed(tmp_path: Path) -> None:
     features, truth = data_set(tmp_path)
     corpus = read_corpus(truth).part("test")

@@ -36,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "data": "Build and inspect training sets.",
     "train": "Train a model, or go on with a training that was interrupted.",
     "eval": "Measure a model by the published protocols, beside trivial baselines.",
+    "bench": "How fast things are on this machine.",
     "setup": "Fetch what cannot be a plain dependency; warm the caches.",
 }
 EXIT_BAD_INPUT = 2
