@@ -222,7 +222,9 @@ def _draw_labels(
         box = boxes[actor] if actor < len(boxes) else None
         mine = sorted((s for s in now if s.actor == actor), key=lambda s: -s.score)
         number = f"{actor + 1}  " if several else ""
-        chips = [(f"{number}{s.label}  {s.score:.2f}", colors[s.label]) for s in mine] or [(number.strip(), INK)]
+        best = {s.label: s for s in reversed(mine)}.values()
+        chips = [(f"{number}{s.label}  {s.score:.2f}", colors[s.label]) for s in mine if s in best]
+        chips = chips or [(number.strip(), INK)]
         for full, color in chips:
             text = _fitted(full, font, image.size[0] - 6 * pad)
             wide, tall = font.getlength(text) + 2 * pad, size + 2 * pad * 0.7
@@ -235,16 +237,20 @@ def _draw_labels(
 
 
 def _free(place: Box, size: tuple[int, int], taken: Sequence[Box]) -> Box:
-    """The place, moved into the picture and downwards until it covers none that are taken."""
+    """The nearest place in the picture that covers none that are taken; the place itself where there is none."""
     wide, tall = place[2] - place[0], place[3] - place[1]
-    x = min(max(place[0], 2.0), max(size[0] - wide - 2.0, 2.0))
-    y = max(place[1], 2.0)
-    for _ in range(len(taken) + 1):
-        hit = [t for t in taken if x < t[2] and x + wide > t[0] and y < t[3] and y + tall > t[1]]
-        if not hit:
-            break
-        y = max(t[3] for t in hit) + 2
-    y = min(y, max(size[1] - tall - 2.0, 2.0))
+    right, bottom = max(size[0] - wide - 2.0, 2.0), max(size[1] - tall - 2.0, 2.0)
+    x, y = min(max(place[0], 2.0), right), min(max(place[1], 2.0), bottom)
+    columns = [x, *(t[0] - wide - 2 for t in taken), *(t[2] + 2 for t in taken)]
+    rows = [y, *(t[1] - tall - 2 for t in taken), *(t[3] + 2 for t in taken)]
+    free = [
+        (abs(left - x) + abs(top - y), top, left)
+        for left in columns
+        for top in rows
+        if 2 <= left <= right and 2 <= top <= bottom
+        and not any(left < t[2] and left + wide > t[0] and top < t[3] and top + tall > t[1] for t in taken)
+    ]  # fmt: skip
+    _, y, x = min(free, default=(0.0, y, x))
     return x, y, x + wide, y + tall
 
 
