@@ -26,7 +26,7 @@ NAME = "detect"
 DEFAULT_THRESHOLD = 0.4
 """For classes that the checkpoint names no threshold for."""
 
-SAME = 0.6
+SAME = 0.4
 """Intersection over union from which only the best of two labels is shown."""
 
 
