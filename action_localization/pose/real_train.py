@@ -1,0 +1,118 @@
+"""Fine-tune the detector on the annotated real clips: the last step of the embedded checkpoint.
+
+    python -m action_localization.pose.real_train --clips FOLDER --dataset DATASET --weights FOLDER --run RUN -o FOLDER
+
+What is measured on real video was learnt without the clip's source (`benchmarks/detect_real.py`); these weights have
+seen all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from action_localization.pose.checkpoint import choose_thresholds, save_pose_detector
+from action_localization.pose.detector import load_pose_detector
+from action_localization.pose.mocap import read_clips, read_takes
+from action_localization.pose.real import SEEN, RealClip, files_of, marked_stretches, read_real_clips
+from action_localization.pose.streams import Clip, Stream
+from action_localization.pose.training import FineTuning, MixConfig, finetune
+from action_localization.spine.network import Detector
+from laban.progress import progress
+from models.data.dataset import MotionDataset
+from models.video.blazepose import PoseNetworks
+
+SETTINGS = FineTuning(
+    Path("runs/detect/real/all"), steps=250, lr=3e-4, mix=MixConfig(real=0.6, frames=320, block=64, reuse=3)
+)
+
+SHAKEN = 2
+"""Copies of each real clip with other errors of the pose network, beside the clip itself."""
+SLOW, FAST = 0.015, 0.006
+"""Metres that joints of such a copy are off, for long and from frame to frame."""
+FORGOTTEN = 0.15
+"""Chance that such a copy does not see an arm, or the legs."""
+LIMBS = ((16, 18, 20), (17, 19, 21), (4, 5, 7, 8, 10, 11))
+
+LICENCES = """Fine-tuned on {clips} stretches ({seconds:.0f} s) of real video from public repositories (UCF101, HMDB51,
+  Kinetics, QUVA Repetition, speed jump rope, exercise clips; terms differ or are not stated; research use), seen as
+  poses alone."""
+
+
+def training_clips(clips: Sequence[RealClip]) -> list[Clip]:
+    """What a fine-tuning sees of real clips: those in which the person is seen, and shaken copies of them.
+
+    A clip weighs less the more its source has of its class.
+    """
+    seen = [clip for clip in clips if clip.seen >= SEEN]
+    alike = [(clip.label, clip.source) for clip in seen]
+    result = []
+    for number, clip in enumerate(seen):
+        weight = alike.count((clip.label, clip.source)) ** -0.5 / (1 + SHAKEN)
+        rng = np.random.default_rng([11, number])
+        copies = [clip.clip, *(shaken(clip.clip, rng) for _ in range(SHAKEN))]
+        result += [replace(copy, weight=weight) for copy in copies]
+    return result
+
+
+def shaken(clip: Clip, rng: np.random.Generator) -> Clip:
+    """A clip with joints a little off, slowly and from frame to frame, and now and then a limb unseen."""
+    frames, joints, _ = clip.joints.shape
+    knots = rng.normal(0, SLOW, (frames // 20 + 2, joints, 3))
+    place = np.linspace(0, len(knots) - 1, frames)
+    low = np.floor(place).astype(int).clip(0, len(knots) - 2)
+    share = (place - low)[:, None, None]
+    drift = knots[low] * (1 - share) + knots[low + 1] * share
+    moved = clip.joints + drift + rng.normal(0, FAST, clip.joints.shape)
+    confidence = None if clip.confidence is None else clip.confidence.copy()
+    for limb in LIMBS:
+        if confidence is not None and rng.random() < FORGOTTEN:
+            confidence[:, list(limb)] *= rng.uniform(0.0, 0.3)
+    return replace(clip, joints=moved.astype(np.float32), confidence=confidence)
+
+
+def finetuned(
+    network: Detector, clips: Sequence[RealClip], motion: Sequence[Clip], run: Path, *, takes: Sequence[Stream] = (),
+    settings: FineTuning = SETTINGS, quiet: bool = False,
+) -> Detector:  # fmt: skip
+    """The network after a few hundred steps among real clips; an interrupted run in the folder is gone on with."""
+    job = replace(settings, run=run)
+    return finetune(network, training_clips(clips), motion, job, takes=takes, quiet=quiet)
+
+
+def main() -> None:
+    """Read the clips, fine-tune, write the checkpoint folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, required=True, help="folder of the annotated clips")
+    parser.add_argument("--dataset", type=Path, required=True, help="motion set from `laban data build`")
+    parser.add_argument("--weights", required=True, help="checkpoint trained on motion capture")
+    parser.add_argument("--run", type=Path, default=Path("runs/detect/real/all"), help="folder of the run")
+    parser.add_argument(
+        "--kept", type=Path, default=Path("runs/detect/real"), help="folder of what the pose networks saw"
+    )
+    parser.add_argument("--figures", type=Path, help="text that goes under Measured in the model card")
+    parser.add_argument("--weak", default="", help="text that goes under Weaknesses in the model card")
+    parser.add_argument("--output", "-o", type=Path, required=True, help="checkpoint folder to write")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    base = load_pose_detector(options.weights)
+    with progress("pose of the real clips", files_of(marked_stretches())) as advance:
+        clips = read_real_clips(options.clips, kept=options.kept, networks=PoseNetworks(1), advance=advance)
+    dataset = MotionDataset.open(options.dataset)
+    motion = read_clips(dataset, "train", trust=True)
+    network = finetuned(base.network, clips, motion, options.run, takes=list(read_takes(dataset, "train").values()))
+    seen = [clip for clip in clips if clip.seen >= SEEN]
+    real = LICENCES.format(clips=len(seen), seconds=sum(len(clip.clip.joints) for clip in seen) / 20)
+    figures = options.figures.read_text("utf-8").strip() if options.figures else "Not yet."
+    thresholds = choose_thresholds(network.eval(), dataset)
+    save_pose_detector(options.output, network, thresholds, figures=figures, real=real, weak=options.weak)
+    print(f"wrote {options.output}")
+
+
+if __name__ == "__main__":
+    main()
