@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +95,32 @@ class FeatureBatches:
             order = np.random.default_rng((config.seed, 0, turn)).permutation(count)
             video = self.videos[int(order[position])]
             chosen.append(resized(video, config.resize) if config.resize else cropped(video, config, rng))
+        return collate(chosen)
+
+
+class StreamBatches:
+    """step -> Batch of videos that come one after another, as from shards.
+
+    `stream` starts the endless sequence of videos anew, the same every time; what it yields reads one. Steps are cheap
+    in order; an earlier step starts from the front, and what lies before a step is passed over unread.
+    """
+
+    def __init__(self, stream: Callable[[], Iterator[Callable[[], TrainingVideo]]], config: BatchConfig) -> None:
+        self.stream, self.config, self.place = stream, config, 0
+        self.videos = stream()
+
+    def __call__(self, step: int) -> Batch:
+        config, first = self.config, step * self.config.size
+        rng = np.random.default_rng((config.seed, 1, step))
+        if first < self.place:
+            self.videos, self.place = self.stream(), 0
+        chosen: list[TrainingVideo] = []
+        while len(chosen) < config.size:
+            video = next(self.videos)
+            self.place += 1
+            if self.place > first:
+                read = video()
+                chosen.append(resized(read, config.resize) if config.resize else cropped(read, config, rng))
         return collate(chosen)
 
 

@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="file to write (.onnx)")
     options = parser.parse_args(arguments)
     network, config = load_detector(options.checkpoint)
-    about = {key: config[key] for key in ("extractor", "grid", "layout") if key in config}
+    about: dict[str, Any] = {key: config[key] for key in ("extractor", "grid", "layout") if key in config}
     print(f"wrote {export_detector(network, options.output, about=about)}")
 
 

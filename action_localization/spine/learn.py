@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast, get_args
 
@@ -14,7 +15,7 @@ from action_localization.data.layouts import read_corpus
 from action_localization.data.options import ReadOptions
 from action_localization.evaluation.epic import Task
 from action_localization.evaluation.instances import Instances
-from action_localization.spine.batches import FeatureBatches, TrainingVideo, training_video
+from action_localization.spine.batches import BatchConfig, FeatureBatches, StreamBatches, TrainingVideo, training_video
 from action_localization.spine.checkpoint import load_detector, save_detector
 from action_localization.spine.detect import detect_features
 from action_localization.spine.network import build_network
@@ -25,7 +26,8 @@ from laban.errors import LabanError
 from laban.progress import progress
 from laban.timeline import FrameGrid, Timeline
 from models.features import SUFFIXES, Features, SideCar, read_features
-from models.training import fit, is_main_process, steps_done
+from models.shards import RawSample, Sample, read_shard, shuffled
+from models.training import Batches, fit, is_main_process, steps_done
 
 CACHE_BYTES = 4 << 30
 """Features kept in memory; what goes beyond is read from disk whenever its turn comes."""
@@ -35,7 +37,8 @@ CACHE_BYTES = 4 << 30
 class DetectorTraining:
     """What `laban train detect` is asked for; None: as the preset of `system` on `layout` has it."""
 
-    features: Path
+    features: Path | None
+    """Folder of feature files; None: `shards`."""
     annotations: Path
     output: Path
     run: Path
@@ -53,6 +56,8 @@ class DetectorTraining:
     """Where rows lie in time, for features without side-cars."""
     key: str | None = None
     """The array's name in npz and h5 files."""
+    shards: tuple[str, ...] = ()
+    """Paths or addresses of tar files (see `models.shards`) instead of the folder."""
     devices: int = 1
     strategy: str = "auto"
 
@@ -113,35 +118,71 @@ def train_detector(job: DetectorTraining, *, quiet: bool = False) -> tuple[Path 
     """
     chosen = preset(job.system, job.layout)
     corpus = training_part(read_corpus(job.annotations, job.read), chosen, job.split)
-    folder = FeatureFolder(job.features, side_car=job.side_car, key=job.key)
-    truth = {name: video.timeline for name, video in corpus.videos.items() if folder.path(name)}
-    if not truth:
-        first = next(iter(corpus.videos))
-        raise LabanError(f"{job.features}: has features of none of {len(corpus.videos)} videos (such as {first})")
-    remarks = [f"{len(truth)} of {len(corpus.videos)} videos have features", *map(str, corpus.problems[:5])]
     batch = replace(chosen.batch, seed=job.seed, **({} if job.batch is None else {"size": job.batch}))
-    training = replace(chosen, batch=batch).schedule(len(truth))
+    batches, count, first = (_from_shards if job.shards else _from_folder)(job, corpus, batch)
+    remarks = [f"{count} of {len(corpus.videos)} videos have features", *map(str, corpus.problems[:5])]
+    training = replace(chosen, batch=batch).schedule(count)
     training = replace(training, seed=job.seed, precision=job.precision, devices=job.devices, strategy=job.strategy)
     if job.lr is not None:
         training = replace(training, lr=job.lr)
     if job.steps is not None:
         training = replace(training, steps=job.steps, warmup=min(training.warmup, job.steps // 5))
-    videos = FolderVideos(folder, truth, corpus.classes)
-    first_features = folder(videos.names[0])
     torch.manual_seed(job.seed)
-    network = build_network(chosen.system, first_features.width, corpus.classes)
-    network = fit(network, training_loss, FeatureBatches(videos, batch), training, job.run,
-                  minutes=job.minutes, progress=not quiet)  # fmt: skip
+    network = build_network(chosen.system, first.width, corpus.classes)
+    network = fit(network, training_loss, batches, training, job.run, minutes=job.minutes, progress=not quiet)
     if steps_done(job.run) < training.steps:
         return None, remarks
-    grid = first_features.grid
+    grid = first.grid
     extra = {
-        "layout": job.layout, "extractor": first_features.extractor,
+        "layout": job.layout, "extractor": first.extractor,
         "grid": {"fps": grid.fps, "stride": grid.stride, "window": grid.window, "offset": grid.offset},
     }  # fmt: skip
     if is_main_process():
-        save_detector(job.output, network, _card(job, corpus, training.steps, len(truth)), extra=extra)
+        save_detector(job.output, network, _card(job, corpus, training.steps, count), extra=extra)
     return job.output, remarks
+
+
+def _from_folder(job: DetectorTraining, corpus: Corpus, batch: BatchConfig) -> tuple[Batches, int, Features]:
+    """(batches, number of videos, features of the first one) of a folder of files."""
+    if job.features is None:
+        raise LabanError("train detect: accepted: --features FOLDER, or --shards")
+    folder = FeatureFolder(job.features, side_car=job.side_car, key=job.key)
+    truth = {name: video.timeline for name, video in corpus.videos.items() if folder.path(name)}
+    if not truth:
+        raise LabanError(f"{job.features}: has features of none of {len(corpus.videos)} videos "
+                         f"(such as {next(iter(corpus.videos))})")  # fmt: skip
+    videos = FolderVideos(folder, truth, corpus.classes)
+    return FeatureBatches(videos, batch), len(truth), folder(videos.names[0])
+
+
+def _from_shards(job: DetectorTraining, corpus: Corpus, batch: BatchConfig) -> tuple[Batches, int, Features]:
+    """The same of shards, whose own segments give way to the annotations; all of their videos are looked for once."""
+    truth, first, names = corpus.timelines(), None, set[str]()
+    for source in job.shards:
+        for raw in read_shard(source):
+            if raw.name in truth:
+                first = first or raw.read().features
+                names.add(raw.name)
+    if first is None:
+        raise LabanError(f"{job.shards[0]} and others: hold none of {len(truth)} videos (such as {next(iter(truth))})")
+
+    def stream() -> Iterator[Callable[[], TrainingVideo]]:
+        for raw in shuffled(job.shards, seed=job.seed):
+            if raw.name in names:
+                yield partial(_decoded, raw, truth[raw.name], corpus.classes)
+
+    return StreamBatches(stream, batch), len(names), first
+
+
+def _decoded(raw: RawSample, truth: Timeline, classes: Sequence[str]) -> TrainingVideo:
+    return training_video(raw.read().features, truth, classes, name=raw.name)
+
+
+def folder_samples(folder: FeatureFolder, corpus: Corpus) -> Iterator[Sample]:
+    """The videos of a corpus that have features in a folder, as shards hold them."""
+    for name, video in corpus.videos.items():
+        if folder.path(name):
+            yield Sample(name, folder(name), Timeline(video.timeline.segments, video.duration))
 
 
 def detect_corpus(checkpoint: str | Path, corpus: Corpus, folder: FeatureFolder, *, quiet: bool = False) -> Instances:
@@ -199,9 +240,10 @@ def training_part(corpus: Corpus, chosen: Preset, split: str | None) -> Corpus:
 
 def _card(job: DetectorTraining, corpus: Corpus, steps: int, videos: int) -> str:
     host = base(preset(job.system, job.layout).system).name
+    source = f"--features {job.features.name}" if job.features else f"--shards … ({len(job.shards)} of them)"
     return f"""# Detector: {job.system} ({host}) on {corpus.name}
 
-- Trained by `laban train detect --features {job.features.name} --annotations {job.annotations.name} --layout
+- Trained by `laban train detect {source} --annotations {job.annotations.name} --layout
   {job.layout} --system {job.system}`, {steps} steps, seed {job.seed}, on {videos} videos.
 - Classes: {len(corpus.classes)}. Licence and terms are those of the data it was trained on.
 - Read by `laban eval detect --checkpoint`; features must come from the same extractor at the same rate (config.json).

@@ -77,6 +77,26 @@ def info(
     emit(facts, json, lines)
 
 
+@app.command()
+def shards(
+    features: Annotated[Path, typer.Option("--features", help="Folder of one npy, npz or h5 file per video.")],
+    annotations: Annotated[Path, typer.Option("--annotations", help="Annotations in any layout that is known.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for shard-000000.tar and so on.")],
+    split: Annotated[str | None, typer.Option("--split", help="Only this part, as the annotations name it.")] = None,
+    size: Annotated[int, typer.Option("--size", min=1, help="Megabytes of a shard.")] = 256,
+    json: Json = False,
+) -> None:
+    """Pack features and their truth into tar files, for `laban train detect --shards`."""
+    from action_localization.data.layouts import read_corpus
+    from action_localization.spine.learn import FeatureFolder, folder_samples
+    from models.shards import write_shards
+
+    corpus = read_corpus(annotations)
+    corpus = corpus.part(split) if split else corpus
+    paths = write_shards(folder_samples(FeatureFolder(features, cache=0), corpus), output, shard_bytes=size << 20)
+    emit({"shards": [str(path) for path in paths]}, json, [f"wrote {len(paths)} shards in {output}"])
+
+
 def _facts(dataset: MotionDataset) -> dict[str, Any]:
     from collections import Counter
 

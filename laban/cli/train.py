@@ -110,8 +110,13 @@ def text_student(
 
 @app.command()
 def detect(
-    features: Annotated[Path, typer.Option("--features", help="Folder of one npy, npz or h5 file per video.")],
     annotations: Annotated[Path, typer.Option("--annotations", help="Annotations in any layout that is known.")],
+    features: Annotated[
+        Path | None, typer.Option("--features", help="Folder of one npy, npz or h5 file per video.")
+    ] = None,
+    shards: Annotated[
+        list[str] | None, typer.Option("--shards", help="Tar of features instead: path or address. Repeatable.")
+    ] = None,
     layout: Annotated[str, typer.Option("--layout", help="Sizes: thumos14, activitynet, epic100, ego4d.")] = "thumos14",
     system: Annotated[
         str, typer.Option("--system", help="actionformer, tridet, temporalmaxer, bmn, csa or asl.")
@@ -143,7 +148,8 @@ def detect(
     output, run = output or Path("runs") / "checkpoints" / name, run or Path("runs") / f"detector-{name}"
     job = DetectorTraining(
         features, annotations, output, run, layout, system, split, steps, batch, lr, seed, minutes, precision,
-        ReadOptions(task=task_named(task), fold=fold), side_car_of(grid), key, devices, strategy,
+        ReadOptions(task=task_named(task), fold=fold), side_car_of(grid), key, tuple(shards or ()),
+        devices, strategy,
     )  # fmt: skip
     folder, remarks = train_detector(job, quiet=json)
     lines = [*remarks, f"wrote {folder}" if folder else f"time is up; call again to go on with {job.run}"]

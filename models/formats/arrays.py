@@ -66,6 +66,16 @@ def read_npy(path: Path) -> ndarray:
         raise LabanError(f"{path}: is not a whole .npy file ({error}); accepted: an uncut NumPy array") from error
 
 
+def read_npy_bytes(content: bytes, where: str) -> ndarray:
+    """The array of an `.npy` file that is in memory, with the checks of `read_npz`; `where` names it in errors."""
+    try:
+        return _read_array(io.BytesIO(content), len(content), where)
+    except LabanError:
+        raise
+    except _BROKEN as error:
+        raise LabanError(f"{where}: is not a whole .npy file ({error}); accepted: an uncut NumPy array") from error
+
+
 def write_npz(path: Path, arrays: Mapping[str, ndarray | str | int | float]) -> None:
     """Compressed `.npz`, written whole or not at all."""
     from laban.files import atomic_path
