@@ -75,6 +75,16 @@ def _rank_of() -> tuple[int, int]:
     return 0, 1
 
 
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a tensor over the processes of a distributed run; itself outside of one. No gradient flows."""
+    world = _rank_of()[1]
+    if world == 1:
+        return value
+    total = value.detach().clone()
+    torch.distributed.all_reduce(total)
+    return total / world
+
+
 def is_main_process() -> bool:
     """Whether this process is the one that writes files; every process is, outside distributed runs."""
     return _rank_of()[0] == 0

@@ -16,6 +16,7 @@ from action_localization.spine.points import Points, Targets, assign
 from action_localization.spine.semantics import semantics_loss
 from action_localization.spine.sensitivity import Positives
 from action_localization.spine.systems import CSA, wrapper
+from models.training import mean_over_processes
 
 
 def training_loss(
@@ -103,9 +104,10 @@ def _background(out: DenseOutput, targets: Targets, count: int, generator: torch
 
 
 def _normalise(network: Detector, positives: int) -> Tensor:
-    """The running number of positives, at least one; updated in training mode."""
+    """The running number of positives (of a process, in the mean), at least one; updated in training mode."""
     if network.training:
         momentum = network.host.learning.momentum
         with torch.no_grad():
-            network.normaliser.mul_(momentum).add_((1 - momentum) * max(positives, 1))
+            found = mean_over_processes(torch.full_like(network.normaliser, max(positives, 1)))
+            network.normaliser.mul_(momentum).add_((1 - momentum) * found)
     return network.normaliser.clone()
