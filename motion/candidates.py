@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,19 +18,31 @@ from models.text.known import KnownActions, says_more
 
 ACTION = 0.5
 """What certainty of the action that a plain sentence means is worth, in cosines."""
+SURE = 0.5
+"""Probability of the action meant from which a candidate will do."""
 SKATE = 1.0
 """What a foot that slides at 1 m/s costs, in cosines."""
 
 
-def best_of(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> list[Motion]:
+@dataclass(frozen=True)
+class Choice:
+    """The best of a text's candidates; `sure` unless another action than the one meant was recognised in it."""
+
+    motion: Motion
+    score: float
+    sure: bool
+
+
+def best_of(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> list[Choice]:
     """The best of each text's motions, which lie next to each other, equally many for each text."""
     each = len(motions) // len(texts)
     if each == 1:
-        return list(motions)
-    score = meaning(motions, texts, known) + ACTION * recognised(motions, texts, known)
+        return [Choice(motion, 0.0, True) for motion in motions]
+    action = recognised(motions, texts, known)
+    score = meaning(motions, texts, known) + ACTION * action.clip(0)
     score -= SKATE * np.array([_skate(motion) for motion in motions])
-    best = score.reshape(len(texts), each).argmax(1)
-    return [motions[row * each + int(k)] for row, k in enumerate(best)]
+    best = score.reshape(len(texts), each).argmax(1) + each * np.arange(len(texts))
+    return [Choice(motions[i], float(score[i]), not 0 <= action[i] < SURE) for i in best.tolist()]
 
 
 def meaning(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> Float[ndarray, " motions"]:
@@ -41,10 +54,10 @@ def meaning(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions
 
 
 def recognised(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> Float[ndarray, " motions"]:
-    """Probability that each motion shows the action its text means; 0 for texts that may say more than one action."""
+    """Probability that each motion shows the action its text means; -1 for texts that may say more than one action."""
     encoder, each = load_motion_text(), len(motions) // len(texts)
     plain = [row for row, text in enumerate(texts) if not says_more(text)]
-    found = np.zeros(len(motions), np.float32)
+    found = np.full(len(motions), -1.0, np.float32)
     for row, action in zip(plain, known.meant([texts[row] for row in plain]) if plain else (), strict=True):
         own = slice(row * each, (row + 1) * each)
         if action in encoder.actions:

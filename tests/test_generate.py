@@ -13,7 +13,7 @@ from laban.errors import LabanError
 from models.body.model import load_body
 from models.diffusion.denoiser import Condition, DenoiserConfig
 from models.representation import rifke
-from motion.generate import FPS, STRIDE, GenerateConfig, generate, overlapping_windows, to_motion
+from motion.generate import FPS, ROUNDS, STRIDE, GenerateConfig, generate, overlapping_windows, to_motion
 from motion.generator import (
     Generator,
     GeneratorConfig,
@@ -52,12 +52,13 @@ def test_a_sample_depends_on_its_seed_and_not_on_its_neighbours(checkpoint) -> N
 
 
 def test_one_of_the_candidates_is_kept(checkpoint) -> None:
-    several = generate(["a person walks"] * 2, 2.0, checkpoint=checkpoint, config=replace(QUICK, candidates=3))
-    seeds = [row + k * STRIDE for row in range(2) for k in range(3)]
+    drawn = 2 * ROUNDS  # an untrained network never shows what was meant
+    several = generate(["a person walks"] * 2, 2.0, checkpoint=checkpoint, config=replace(QUICK, candidates=2))
+    seeds = [row + k * STRIDE for row in range(2) for k in range(drawn)]
     single = [generate(["a person walks"], 2.0, checkpoint=checkpoint, config=replace(QUICK, seed=s))[0] for s in seeds]
     for row, motion in enumerate(several):
         gaps = [np.abs(motion.rotations - one.rotations).max() for one in single]
-        assert row * 3 <= int(np.argmin(gaps)) < row * 3 + 3
+        assert row * drawn <= int(np.argmin(gaps)) < (row + 1) * drawn
     with pytest.raises(LabanError, match="accepted: 1 to 16"):
         generate(["a person walks"], 2.0, checkpoint=checkpoint, config=replace(QUICK, candidates=0))
 
