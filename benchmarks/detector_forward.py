@@ -4,8 +4,9 @@
 
 The plain one is written as the paper draws it: (batch, channels, time), `conv1d`, and `scaled_dot_product_attention`
 over all entries under a band mask. Runs alternate, and medians are compared; `--cpu-time` counts processor seconds, for
-a machine that has other work (use one thread). Decoding and suppression are timed on
-scores spread as a trained detector's are, beside suppression written as a loop.
+a machine that has other work (use one thread). Decoding and suppression are timed on scores
+spread as a trained detector's are, beside suppression written as a loop. What bf16 does to mAP is measured on trained
+detectors and real features by `benchmarks/gym_streams.py`.
 """
 
 from __future__ import annotations
@@ -163,7 +164,9 @@ def postprocess(
         print(
             f"{name:<34} {1000 * median(values):7.1f} ms  {100 * median(values) / forward:5.1f} % of the forward pass"
         )
-    return {"candidates": len(candidates), "post": seconds}
+    share = (median(seconds["decode"]) + median(seconds["soft-NMS"])) / forward
+    print(f"decode and soft-NMS together: {100 * share:.1f} % of the forward pass (fp32)")
+    return {"candidates": len(candidates), "post": seconds, "post share": share}
 
 
 def main() -> None:

@@ -46,12 +46,15 @@ from action_localization.gym.streams import (
     scored_streams,
     split,
 )
+from action_localization.spine.detect import in_bf16
+from action_localization.spine.network import Detector
 from laban.progress import Advance, progress
 from laban.timeline import Timeline
 
 Found = dict[str, Timeline]
 Row = dict[str, Any]
 PROBE, BARE = "linear probe, runs", "  … streams without background"
+FIRST, SMALL = "actionformer, seed 0", "  … seed 0 run in bf16"
 REPEATS = 1000
 
 
@@ -81,6 +84,8 @@ def fold_rows(
             network = train_detector(SYSTEMS[name], [read[i] for i in train], classes, config,
                                      folder / f"{fold}-{name}-{seed}", seed=seed)  # fmt: skip
             found[f"{name}, seed {seed}"] = detections(network, SYSTEMS[name], inputs, config)
+            if f"{name}, seed {seed}" == FIRST and isinstance(network, Detector):
+                found[SMALL] = detections(in_bf16(network), SYSTEMS[name], inputs, config)
             advance(1)
             print(f"# fold {fold}, {name}, seed {seed}: {time.process_time() - begun:.0f} s", flush=True)
     return found, streams, bare
@@ -99,7 +104,7 @@ def figures(truth: Mapping[str, Timeline], found: Mapping[str, Timeline]) -> tup
 
 
 def interval(values: np.ndarray) -> list[float]:
-    return [round(float(value), 4) for value in np.percentile(values, [2.5, 97.5])]
+    return [float(value) for value in np.percentile(values, [2.5, 97.5])]
 
 
 def seeds(name: str, options: argparse.Namespace) -> int:
@@ -128,6 +133,10 @@ def report(found: Mapping[str, Found], truth: Found, bare: Found) -> dict[str, R
         compare(rows[name], rows[PROBE], drawn[name], drawn[PROBE])
         spread = f", ± {100 * stdev(averages):.1f} over seeds" if len(members) > 1 else ""
         print(f"**{name}** | {shown(rows[name], 'average')}{spread} | | {shown(rows[name], 'difference')}")
+    if SMALL in rows:
+        small = rows["bf16 beside fp32"] = dict(rows[SMALL])
+        compare(small, rows[FIRST], drawn[SMALL], drawn[FIRST])
+        print(f"bf16 beside fp32 | | | {shown(small, 'difference', 2)}")
     host, wrapped = (next((n for n in rows if n.startswith(f"{s}, mean")), None) for s in ("actionformer", "asl"))
     if host and wrapped:
         beside: Row = dict(rows[wrapped])
@@ -143,13 +152,14 @@ def compare(row: Row, other: Row, drawn: np.ndarray, beside: np.ndarray) -> None
     row["difference interval"] = interval(drawn - beside)
 
 
-def shown(row: Row, key: str) -> str:
+def shown(row: Row, key: str, digits: int = 1) -> str:
     """A figure with its interval, in per cent."""
     if key not in row:
         return ""
     sign = "+" if key == "difference" else ""
     low, high = row[f"{key} interval"]
-    return f"{100 * row[key]:{sign}.1f} [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+    one, two, three = (f"{100 * value:{sign}.{digits}f}" for value in (row[key], low, high))
+    return f"{one} [{two}, {three}]"
 
 
 def main() -> None:
@@ -186,7 +196,7 @@ def main() -> None:
             print(f"# fold {fold}: " + ", ".join(f"{n} {100 * v:.1f}" for n, v in short.items()), flush=True)
     rows_by_name = report(found, truth, bare)
     segments = sum(len(timeline.segments) for timeline in truth.values())
-    print(f"n: {len(truth)} streams, {segments} segments ({actions} clips, each {StreamConfig().rounds} times)")
+    print(f"n: {len(truth)} streams, {segments} segments (every clip {StreamConfig().rounds} times)")
     if options.json:
         result = {"streams": len(truth), "segments": segments, "background": BACKGROUND, "rows": rows_by_name}
         options.json.write_text(json.dumps(result, indent=1) + "\n")
