@@ -326,3 +326,25 @@ def test_entries_are_pooled_by_two():
 def _iou(one: Segment, other: Segment) -> float:
     shared = min(one.end, other.end) - max(one.start, other.start)
     return shared / (max(one.end, other.end) - min(one.start, other.start))
+
+
+@pytest.mark.data
+def test_classes_cover_the_motion_set(mocap_folder: Path):
+    import json
+
+    index = json.loads((mocap_folder / "index.json").read_text("utf-8"))
+    records = index if isinstance(index, list) else next(v for v in index.values() if isinstance(v, list))
+    actions = {record["action"] for record in records}
+    assert {label for label in (*classes.IDLE[:1], *classes.DISTRACTORS)} <= actions
+    known = [record for record in records if classes.class_of_motion(record["action"])]
+    assert len(known) > 0.9 * len(records)
+
+
+def test_the_shipped_detector_has_the_classes_of_the_code():
+    detector = load_pose_detector()
+    assert detector.classes == classes.names()
+    assert detector.config["class_version"] == classes.VERSION
+    assert set(detector.thresholds) <= set(classes.names())
+    assert all(0.05 <= bar <= 0.9 for bar in detector.thresholds.values())
+    found = detect_person(detector, person(60), np.ones((60, NUM_BODY), np.float32), np.ones(60, bool), FPS)
+    assert found.duration == 3.0

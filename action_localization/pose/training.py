@@ -146,7 +146,7 @@ class DetectTraining:
     minutes: float | None = None
     mix: MixConfig = MixConfig()
     optimisation: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=2400, lr=6e-4, warmup=150, weight_decay=0.03, ema=0.998)
+        default_factory=lambda: TrainConfig(steps=2000, lr=6e-4, warmup=150, weight_decay=0.03, ema=0.998)
     )
     system: ActionFormer = SYSTEM
 
