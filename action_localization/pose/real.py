@@ -32,6 +32,9 @@ from models.video.tracks_file import read_tracks_file, write_tracks
 SEEN = 0.5
 """A stretch serves for measuring when its person was found in at least this share of it, whatever a detector says."""
 
+AWAY = 0.15
+"""How far from where we saw somebody the hips of a track may lie to be theirs, as a fraction of the longer side."""
+
 PREFIX = 16
 """Hexadecimal digits of a file's SHA-256 that the annotation keeps."""
 
@@ -175,7 +178,8 @@ def _the_person(stretch: Stretch, found: People, middle: int) -> list[Person]:
         return float(np.linalg.norm(hips - place))
 
     there = [person for person in found.people if person.first <= middle < person.last]
-    return [min(there, key=away)] if there else []
+    nearest = min(there, key=away, default=None)
+    return [nearest] if nearest is not None and away(nearest) <= AWAY * max(found.size) else []
 
 
 def _tracks(path: Path, sha256: str, people: int, kept: Path | None, networks: Networks | None) -> Tracks:

@@ -28,7 +28,7 @@ from models.data.dataset import MotionDataset
 from models.video.blazepose import PoseNetworks
 
 SETTINGS = FineTuning(
-    Path("runs/detect/real/all"), steps=250, lr=3e-4, mix=MixConfig(real=0.6, frames=320, block=64, reuse=3)
+    Path("runs/detect/real/all"), steps=240, lr=4e-4, mix=MixConfig(real=0.6, frames=320, block=64, reuse=3)
 )
 
 SHAKEN = 2
@@ -39,13 +39,16 @@ FORGOTTEN = 0.15
 """Chance that such a copy does not see an arm, or the legs."""
 LIMBS = ((16, 18, 20), (17, 19, 21), (4, 5, 7, 8, 10, 11))
 
+WELL_SEEN = 0.6
+"""Mean confidence from which a real clip is filmed anew."""
+
 LICENCES = """Fine-tuned on {clips} stretches ({seconds:.0f} s) of real video from public repositories (UCF101, HMDB51,
   Kinetics, QUVA Repetition, speed jump rope, exercise clips; terms differ or are not stated; research use), seen as
   poses alone."""
 
 
-def training_clips(clips: Sequence[RealClip]) -> list[Clip]:
-    """What a fine-tuning sees of real clips: those in which the person is seen, and shaken copies of them.
+def training_clips(clips: Sequence[RealClip], copies: int = SHAKEN) -> list[Clip]:
+    """What a fine-tuning sees of real clips: those in which the person is seen, and `copies` shaken ones of each.
 
     A clip weighs less the more its source has of its class.
     """
@@ -53,10 +56,10 @@ def training_clips(clips: Sequence[RealClip]) -> list[Clip]:
     alike = [(clip.label, clip.source) for clip in seen]
     result = []
     for number, clip in enumerate(seen):
-        weight = alike.count((clip.label, clip.source)) ** -0.5 / (1 + SHAKEN)
+        weight = alike.count((clip.label, clip.source)) ** -0.5 / (1 + copies)
         rng = np.random.default_rng([11, number])
-        copies = [clip.clip, *(shaken(clip.clip, rng) for _ in range(SHAKEN))]
-        result += [replace(copy, weight=weight) for copy in copies]
+        drawn = [clip.clip, *(shaken(clip.clip, rng) for _ in range(copies))]
+        result += [replace(one, weight=weight) for one in drawn]
     return result
 
 
@@ -76,13 +79,21 @@ def shaken(clip: Clip, rng: np.random.Generator) -> Clip:
     return replace(clip, joints=moved.astype(np.float32), confidence=confidence)
 
 
+def refilmed(clips: Sequence[RealClip]) -> list[Clip]:
+    """Real clips of people who are seen well, as if they were motion capture: to be filmed by simulated cameras."""
+    return [
+        replace(clip, confidence=None, observed=None) for clip in training_clips(clips, copies=0)
+        if clip.confidence is not None and clip.confidence.mean() > WELL_SEEN
+    ]  # fmt: skip
+
+
 def finetuned(
     network: Detector, clips: Sequence[RealClip], motion: Sequence[Clip], run: Path, *, takes: Sequence[Stream] = (),
     settings: FineTuning = SETTINGS, quiet: bool = False,
 ) -> Detector:  # fmt: skip
     """The network after a few hundred steps among real clips; an interrupted run in the folder is gone on with."""
     job = replace(settings, run=run)
-    return finetune(network, training_clips(clips), motion, job, takes=takes, quiet=quiet)
+    return finetune(network, training_clips(clips), [*motion, *refilmed(clips)], job, takes=takes, quiet=quiet)
 
 
 def main() -> None:
