@@ -67,4 +67,5 @@ def save_random(folder: Path, width: int, classes: Sequence[str], extractor: str
 
 def save_pose_detector(folder: Path, classes: Sequence[str] = ("walk", "wave", "jump")) -> Path:
     """The same for body pose."""
-    return save_random(folder, pose_features.WIDTH, classes, pose_features.EXTRACTOR, thresholds={})
+    return save_random(folder, pose_features.WIDTH, classes, pose_features.EXTRACTOR,
+                       thresholds=dict.fromkeys(classes, 0.6))  # fmt: skip

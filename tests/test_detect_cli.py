@@ -110,7 +110,7 @@ def test_nobody_in_view_is_an_empty_result(clip, checkpoint, here, monkeypatch, 
 
 
 def test_nothing_sure_enough_names_the_nearest(clip, checkpoint, capsys):
-    assert run(["detect", str(clip), "--checkpoint", checkpoint, "--threshold", "1", "-v"]) == 0
+    assert run(["detect", str(clip), "--checkpoint", checkpoint, "--threshold", "1", "-v", "-o", "a.json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "no action found" in lines[0] and lines[1].startswith("  nothing sure enough; nearest was ")
     assert "x real time" in lines[2]
@@ -123,12 +123,12 @@ def test_a_motion_file_is_read_the_same_way(checkpoint, here, capsys):
     rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (2, 40, 55, 3, 3)).copy()
     root = np.zeros((2, 40, 3), np.float32) + np.array([[[0, 1.3, 0]], [[1.2, 1.3, 0]]], np.float32)
     write_motion(Motion(rotations, root, 20.0), here / "two.glb")
-    assert run(["detect", "two.glb", "--checkpoint", checkpoint, "-o", "two.json", "-o", "two.png"]) == 0
+    assert run(["detect", "two.glb", "--checkpoint", checkpoint, "--threshold", "0", "-o", "two.json"]) == 0
     assert capsys.readouterr().out.startswith("two.glb: 0:02.0, 2 people in view, ")
     assert read_timeline("two.json").segments
-    write_motion(Motion(rotations[:1, :10], root[:1, :10], 20.0), here / "one.npz")
-    assert run(["detect", "one.npz", "--checkpoint", checkpoint, "-o", "one.json", "--overlay", "one.mp4"]) == 0
-    assert len(frames(here / "one.mp4")) == pytest.approx(15, abs=1)
+    write_motion(Motion(rotations[:1, :6], root[:1, :6], 20.0), here / "one.npz")
+    assert run(["detect", "one.npz", "--checkpoint", checkpoint, "-o", "one.png", "--overlay", "one.mp4"]) == 0
+    assert len(frames(here / "one.mp4")) == pytest.approx(9, abs=1)
 
 
 def test_a_folder_of_images_is_a_video(checkpoint, here, tmp_path, capsys):
@@ -275,8 +275,8 @@ def test_metadata_that_is_not_utf8_does_no_harm(checkpoint, here, capsys):
     data = path.read_bytes()
     software = data.index(b"Lavf")
     path.write_bytes(data[:software] + b"\xff\xfe\xfa\xe9" + data[software + 4 :])
-    assert run(["detect", "odd.avi", "--checkpoint", checkpoint, "--overlay", "x.mp4"]) == 0
-    assert names(here) == ["odd.actions.json", "odd.actions.png", "odd.avi", "x.mp4"]
+    assert run(["detect", "odd.avi", "--checkpoint", checkpoint, "-o", "a.json", "-o", "x.mp4"]) == 0
+    assert names(here) == ["a.json", "odd.avi", "x.mp4"]
 
 
 def test_an_interrupted_reading_leaves_nothing(clip, checkpoint, here, monkeypatch, capsys):
@@ -350,6 +350,7 @@ def test_truth_is_compared_and_what_is_wrong_in_it_is_listed(clip, checkpoint, h
     assert (
         "truth: " in printed.out and "of 2 found" in printed.out and "0:00.0 - 0:01.0  levitate: missed" in printed.out
     )
+    arguments[-1] = "a.json"
     assert run([*arguments, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)["truth"]
     assert len(said["segments"]) == 2 and len(said["problems"]) == 2
