@@ -137,8 +137,8 @@ def _draw_rows(axes: Axes, rows: Sequence[Row], colors: dict[str, Color], *, sev
         if line and row.actor != rows[line - 1].actor:
             axes.axhline(line, color=web(INK), linewidth=0.6)
         top, tall = (line + 0.12, 0.48) if row.truth else (line + 0.18, 0.64)
-        for index, segment in enumerate(row.found):
-            after = min((s.start for s in row.found[index + 1 :] if s.start > segment.start), default=None)
+        for segment in sorted(row.found, key=lambda s: -s.seconds):  # short ones lie on top of long ones
+            after = min((s.start for s in row.found if s.start > segment.start), default=None)
             _draw_bar(axes, segment, (top, tall), colors[row.label], after)
         for segment in row.truth:
             axes.add_patch(_box(segment.start, line + 0.68, segment.seconds, 0.20, facecolor="none",
@@ -150,7 +150,8 @@ def _draw_rows(axes: Axes, rows: Sequence[Row], colors: dict[str, Color], *, sev
 
 def _draw_bar(axes: Axes, segment: Segment, span: tuple[float, float], color: Color, after: float | None) -> None:
     """A bar with its score: inside where it fits, else behind it where nothing follows."""
-    axes.add_patch(_box(segment.start, span[0], segment.seconds, span[1], facecolor=web(color), linewidth=0))
+    axes.add_patch(_box(segment.start, span[0], segment.seconds, span[1], facecolor=web(color),
+                        edgecolor=web(PAPER), linewidth=0.8))  # fmt: skip
     second = axes.get_window_extent().width / axes.get_xlim()[1]
     text = axes.text((segment.start + segment.end) / 2, span[0] + span[1] / 2, f"{segment.score:.2f}", ha="center",
                      va="center_baseline", fontsize=8, color=web(ink_on(color)), clip_on=True)  # fmt: skip
