@@ -25,9 +25,10 @@ import torch.nn.functional as F
 from numpy import ndarray
 
 from action_localization.evaluation.detection import bootstrap_detection, evaluate_detection
+from action_localization.pose.checkpoint import best_thresholds
 from action_localization.pose.detector import PoseDetector, detect_entries, load_pose_detector
 from action_localization.pose.features import EXTRACTOR, entry_grid
-from action_localization.pose.mocap import read_clips, read_takes
+from action_localization.pose.mocap import read_clips
 from action_localization.pose.real import SEEN, RealClip, files_of, marked_stretches, read_real_clips
 from action_localization.pose.real_streams import FROM_MOTION, measured, real_streams, source_folds
 from action_localization.pose.real_train import SETTINGS, finetuned, training_clips
@@ -167,11 +168,16 @@ def chances(found: Timeline) -> dict[str, float]:
 
 def stream_scores(setting: Setting, detect: Sequence[Detect], repeats: int) -> dict[str, Any]:
     """Macro mAP over the streams, each read by its fold's function, with an interval over streams drawn again."""
+    return scored(*read_streams(setting, detect), repeats)
+
+
+def read_streams(setting: Setting, detect: Sequence[Detect]) -> tuple[dict[str, Timeline], dict[str, Timeline]]:
+    """Truths and candidates of every stream by name."""
     truth, found = {}, {}
     for number, (fold, stream) in enumerate(setting.streams):
         truth[f"{number:02d}"] = stream.truth
         found[f"{number:02d}"] = detect[fold](stream_entries(stream), stream.truth.duration)
-    return scored(truth, found, repeats)
+    return truth, found
 
 
 def scored(truth: dict[str, Timeline], found: dict[str, Timeline], repeats: int) -> dict[str, Any]:
@@ -281,7 +287,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rows["single"]["motion capture alone"] = single_scores(setting, ranked_by(setting, alone))
     if not options.skip_tuning:
         tuned = [network_detections(detector) for detector in fold_detectors(setting, base, options)]
-        rows["streams"]["fine-tuned on other sources"] = stream_scores(setting, tuned, options.repeats)
+        truth, found = read_streams(setting, tuned)
+        rows["streams"]["fine-tuned on other sources"] = scored(truth, found, options.repeats)
+        rows["thresholds"] = best_thresholds(truth, found)
         rows["single"]["fine-tuned on other sources"] = single_scores(setting, ranked_by(setting, tuned))
     return {"setting": described(setting), **rows}
 
@@ -294,12 +302,11 @@ def taught(setting: Setting, fold: int) -> list[str]:
 def fold_detectors(setting: Setting, base: PoseDetector, options: argparse.Namespace) -> list[PoseDetector]:
     dataset = MotionDataset.open(options.dataset)
     motion = read_clips(dataset, "train", trust=True)
-    takes = list(read_takes(dataset, "train").values())
     result = []
     with progress("fine-tuning, folds", len(setting.folds), quiet=bool(options.json)) as advance:
         for fold in range(len(setting.folds)):
             run = options.run / f"fold{fold}"
-            network = finetuned(base.network, setting.others(fold), motion, run, takes=takes, quiet=True)
+            network = finetuned(base.network, setting.others(fold), motion, run, quiet=True)
             result.append(PoseDetector(network.eval(), {}, {}))
             advance(1)
     return result

@@ -9,6 +9,7 @@ seen all of them.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,9 @@ import torch
 
 from action_localization.pose.checkpoint import choose_thresholds, save_pose_detector
 from action_localization.pose.detector import load_pose_detector
-from action_localization.pose.mocap import read_clips, read_takes
+from action_localization.pose.mocap import read_clips
 from action_localization.pose.real import SEEN, RealClip, files_of, marked_stretches, read_real_clips
-from action_localization.pose.streams import Clip, Stream
+from action_localization.pose.streams import Clip
 from action_localization.pose.training import FineTuning, MixConfig, finetune
 from action_localization.spine.network import Detector
 from laban.progress import progress
@@ -30,6 +31,8 @@ from models.video.blazepose import PoseNetworks
 SETTINGS = FineTuning(
     Path("runs/detect/real/all"), steps=240, lr=4e-4, mix=MixConfig(real=0.6, frames=320, block=64, reuse=3)
 )
+ROUNDS = 2
+"""Times that the schedule is run through, each from where the one before ended and with other streams."""
 
 SHAKEN = 2
 """Copies of each real clip with other errors of the pose network, beside the clip itself."""
@@ -88,12 +91,15 @@ def refilmed(clips: Sequence[RealClip]) -> list[Clip]:
 
 
 def finetuned(
-    network: Detector, clips: Sequence[RealClip], motion: Sequence[Clip], run: Path, *, takes: Sequence[Stream] = (),
+    network: Detector, clips: Sequence[RealClip], motion: Sequence[Clip], run: Path, *,
     settings: FineTuning = SETTINGS, quiet: bool = False,
 ) -> Detector:  # fmt: skip
     """The network after a few hundred steps among real clips; an interrupted run in the folder is gone on with."""
-    job = replace(settings, run=run)
-    return finetune(network, training_clips(clips), [*motion, *refilmed(clips)], job, takes=takes, quiet=quiet)
+    real, others = training_clips(clips), [*motion, *refilmed(clips)]
+    for turn in range(ROUNDS):
+        job = replace(settings, run=run / f"round{turn}", seed=settings.seed + turn)
+        network = finetune(network, real, others, job, quiet=quiet)
+    return network
 
 
 def main() -> None:
@@ -106,6 +112,9 @@ def main() -> None:
     parser.add_argument(
         "--kept", type=Path, default=Path("runs/detect/real"), help="folder of what the pose networks saw"
     )
+    parser.add_argument(
+        "--measured", type=Path, help="what benchmarks/detect_real.py --json wrote: bars of its classes"
+    )
     parser.add_argument("--figures", type=Path, help="text that goes under Measured in the model card")
     parser.add_argument("--weak", default="", help="text that goes under Weaknesses in the model card")
     parser.add_argument("--output", "-o", type=Path, required=True, help="checkpoint folder to write")
@@ -116,11 +125,14 @@ def main() -> None:
         clips = read_real_clips(options.clips, kept=options.kept, networks=PoseNetworks(1), advance=advance)
     dataset = MotionDataset.open(options.dataset)
     motion = read_clips(dataset, "train", trust=True)
-    network = finetuned(base.network, clips, motion, options.run, takes=list(read_takes(dataset, "train").values()))
+    network = finetuned(base.network, clips, motion, options.run)
     seen = [clip for clip in clips if clip.seen >= SEEN]
     real = LICENCES.format(clips=len(seen), seconds=sum(len(clip.clip.joints) for clip in seen) / 20)
     figures = options.figures.read_text("utf-8").strip() if options.figures else "Not yet."
     thresholds = choose_thresholds(network.eval(), dataset)
+    if options.measured:
+        found = json.loads(options.measured.read_text("utf-8"))["thresholds"]
+        thresholds = {label: value for label, value in found.items() if label in network.classes} | thresholds
     save_pose_detector(options.output, network, thresholds, figures=figures, real=real, weak=options.weak)
     print(f"wrote {options.output}")
 
