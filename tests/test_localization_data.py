@@ -67,6 +67,15 @@ def test_the_activitynet_layout(tmp_path, name):
         corpus.name = "other"
 
 
+def test_an_entry_that_is_no_video_hides_neither_the_layout_nor_the_others(tmp_path):
+    good = {"subset": None, "duration": 10, "annotations": [{"segment": [0, 1], "label": "x"}]}
+    for entries in ({"a": good, "b": "oops"}, {"b": "oops", "a": good}):
+        corpus = read_corpus(write(tmp_path / "truth.json", {"database": entries}))
+        assert triples(corpus) == {"a": [("x", 0.0, 1.0)]}
+        assert [problem.item for problem in corpus.problems] == ["b"]
+        assert corpus.videos["a"].split == ""
+
+
 def test_a_bare_object_and_numbered_classes(tmp_path):
     document = database()["database"]
     for video in document.values():

@@ -138,7 +138,7 @@ class Builder:
             rate = self._plain(name, fps, "fps") or None
         draft = self.drafts.setdefault(name, _Draft(seconds, "", rate))
         draft.duration = max(draft.duration, seconds)
-        draft.split = draft.split or str(split)
+        draft.split = draft.split or ("" if split is None else str(split))
         draft.fps = draft.fps or rate
 
     def _plain(self, name: str, value: object, what: str) -> float:
@@ -206,15 +206,16 @@ class Builder:
     def build(self, classes: Iterable[str] | None = None, *, strict: bool = False) -> Corpus:
         """The corpus; classes are those given, else those known, else the labels in order of text.
 
-        Raises LabanError that lists the items that were left out: when `strict`, if there are any; else if nothing else
-        is left.
+        Raises LabanError that lists the items that were left out: when `strict`, if there are any; else if there are
+        annotations and none is left.
         """
         for name, draft in self.drafts.items():
             self._note_late(name, draft)
         dropped = [problem for problem in self.problems if problem.dropped]
         if not self.drafts:
             raise LabanError(f"{self.file}: holds no video")
-        if dropped and (strict or len(dropped) == self.annotations):
+        usable = sum(len(d.segments) + len(d.ignored) + len(d.instants) for d in self.drafts.values())
+        if dropped and (strict or (self.annotations and not usable)):
             lines = "\n".join(listed(dropped))
             raise LabanError(f"{self.file}: {len(dropped)} of {self.annotations} annotations are unusable:\n{lines}")
         names = tuple(classes if classes is not None else self.known if self.known is not None else sorted(self.labels))

@@ -22,9 +22,8 @@ YOUTUBE_ID = 11
 
 def recognise(document: object) -> bool:
     """Whether a JSON document has one of these layouts."""
-    entries = videos_of(document)
-    entry = next(iter(entries.values()), None) if entries else None
-    return isinstance(entry, dict) and isinstance(entry.get("annotations"), list)
+    entries = videos_of(document).values()
+    return any(isinstance(entry, dict) and isinstance(entry.get("annotations"), list) for entry in entries)
 
 
 def videos_of(document: object) -> Mapping[str, Any]:
