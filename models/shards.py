@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 from urllib.parse import quote, unquote
@@ -76,16 +77,22 @@ class RawSample:
             grid = FrameGrid(**{key: said["grid"][key] for key in ("fps", "frames", "stride", "window", "offset")})
             segments = tuple(Segment(float(start), float(end), str(label)) for start, end, label in said["segments"])
             extractor = str(said["extractor"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            truth = Timeline(segments, duration)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise LabanError(f"{where}.json: does not say what it should ({type(error).__name__}: {error})") from None
-        values = read_npy_bytes(self.array, f"{where}.npy")
-        return Sample(self.name, Features(_numbers(values, where), grid, extractor), Timeline(segments, duration))
+        values = _numbers(read_npy_bytes(self.array, f"{where}.npy"), where)
+        if len(values) != grid.frames:
+            raise LabanError(f"{where}: has {len(values)} rows; its .json says {grid.frames}")
+        return Sample(self.name, Features(values, grid, extractor), truth)
 
 
 def _numbers(values: ndarray, where: str) -> Float32[ndarray, "time width"]:
-    if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-        raise LabanError(f"{where}.npy: holds {values.dtype} of shape {values.shape}; accepted: finite numbers, (T, D)")
-    return values.astype(np.float32)
+    if values.ndim == 2 and values.dtype.kind in "fiu":
+        with np.errstate(over="ignore"):
+            result = values.astype(np.float32)
+        if np.isfinite(result).all():
+            return result
+    raise LabanError(f"{where}.npy: holds {values.dtype} of shape {values.shape}; accepted: finite numbers, (T, D)")
 
 
 # --------------------------------------------------------------------------------------------------------- writing
@@ -197,7 +204,7 @@ def _opened(source: str | Path) -> Iterator[_Readable]:
         else:
             with Path(source).open("rb") as stream:
                 yield stream
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise LabanError(f"{source}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
@@ -224,8 +231,11 @@ def _members(stream: _Readable, source: str) -> Iterator[tuple[str, bytes]]:
         elif info.type in (tarfile.REGTYPE, tarfile.AREGTYPE):
             yield long_name or info.name, content
             long_name = None
-        elif info.type != tarfile.DIRTYPE:
+        elif info.type == tarfile.DIRTYPE:
+            long_name = None
+        else:
             raise LabanError(f"{where}: is no plain file (type {info.type!r}); accepted: files")
+    raise LabanError(f"{source}: is cut short: it has no end mark")
 
 
 def _long_name(kind: bytes, content: bytes, where: str) -> str | None:

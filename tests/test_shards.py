@@ -104,6 +104,11 @@ def test_damage_is_named_with_shard_and_member(tmp_path: Path) -> None:
         (tmp_path / "cut.tar").write_bytes(whole[:size])
         with pytest.raises(LabanError, match=r"cut.tar: .*(cut short|has no \.json|no whole tar file)"):
             list(read_shard(tmp_path / "cut.tar"))
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        between = archive.getmembers()[2].offset  # behind a whole video
+    (tmp_path / "cut.tar").write_bytes(whole[:between])
+    with pytest.raises(LabanError, match="is cut short: it has no end mark"):
+        list(read_shard(tmp_path / "cut.tar"))
     flipped = bytearray(whole)
     flipped[3] ^= 1
     (tmp_path / "bad.tar").write_bytes(flipped)
@@ -116,13 +121,28 @@ def test_damage_is_named_with_shard_and_member(tmp_path: Path) -> None:
         (npy(np.full((2, 2), np.nan)), NOTE, "accepted: finite numbers"),
         (b"\x93NUMPY nonsense", NOTE, "a.npy: is not a whole .npy file|NumPy format"),
         (npy(np.zeros((2, 2))), b"{}", "a.json: does not say what it should"),
-        (npy(np.zeros((3, 2), np.float32)), NOTE, "3 rows for 2 entries"),
+        (npy(np.zeros((3, 2), np.float32)), NOTE, r"one.tar: a: has 3 rows; its .json says 2"),
+        (npy(np.full((2, 2), 1e300)), NOTE, "accepted: finite numbers"),
+        (npy(np.zeros((2, 2))), NOTE.replace(b'"duration": 2', b'"duration": ' + b"9" * 400), "does not say"),
+        (npy(np.zeros((2, 2))), b"[" * 100_000, "a.json: does not say what it should"),
     ):
         bad = tar(tmp_path / "one.tar", (tarfile.TarInfo("a.npy"), array), (tarfile.TarInfo("a.json"), note))
         with pytest.raises(LabanError, match=message):
             [raw.read() for raw in read_shard(bad)]
     with pytest.raises(LabanError, match="hold no sample"):
         next(shuffled([tar(tmp_path / "empty.tar")], seed=0))
+
+
+def test_the_long_name_of_a_folder_is_not_the_next_file_s(tmp_path: Path) -> None:
+    folder = tarfile.TarInfo("f" * 120)
+    folder.type = tarfile.DIRTYPE
+    members = ((tarfile.TarInfo("a.npy"), npy(np.zeros((2, 2)))), (tarfile.TarInfo("a.json"), NOTE))
+    with tarfile.open(tmp_path / "long.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(folder)
+        for info, content in members:
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    assert [raw.name for raw in read_shard(tmp_path / "long.tar")] == ["a"]
 
 
 def test_hostile_members_lead_nowhere(tmp_path: Path) -> None:
