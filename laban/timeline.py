@@ -205,7 +205,11 @@ def _order(segment: Segment) -> tuple[float, float, int, int, str]:
 
 
 def _finite(name: str, value: float) -> float:
-    if not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        finite, value = False, math.inf
+    if not finite:
         raise LabanError(f"{name} is {value}; accepted: a finite number")
     return float(value)
 

@@ -16,7 +16,7 @@ from numpy import ndarray
 from laban.errors import LabanError
 from laban.files import atomic_path
 from laban.timeline import FrameGrid
-from models.formats.arrays import array_names, check_is_file, read_npy, read_npz
+from models.formats.arrays import MAX_ARRAY_BYTES, array_names, check_is_file, read_npy, read_npz
 
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5")
 ARRAY = "features"
@@ -105,14 +105,16 @@ def read_features(path: str | Path, *, key: str | None = None, side_car: SideCar
     values = _read_array(path, key)
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise LabanError(f"{path}: holds {values.dtype} of shape {values.shape}; accepted: numbers, (T, D)")
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
     if not np.isfinite(values).all():
         bad = np.argwhere(~np.isfinite(values))[0].tolist()
-        raise LabanError(f"{path}: holds a NaN or infinite number, first in row {bad[0]}, column {bad[1]}")
+        raise LabanError(f"{path}: holds a NaN or infinite number (in 32 bits), first in row {bad[0]}, column {bad[1]}")
     for name, said, found in (("frames", car.frames, values.shape[0]), ("width", car.width, values.shape[1])):
         if said is not None and said != found:
             raise LabanError(f"{path}: has {name} {found}, but its side-car says {said}")
     grid = FrameGrid(car.fps, len(values), car.stride, car.window, car.offset)
-    return Features(values.astype(np.float32), grid, car.extractor)
+    return Features(values, grid, car.extractor)
 
 
 def read_side_car(path: str | Path) -> SideCar:
@@ -124,7 +126,7 @@ def read_side_car(path: str | Path) -> SideCar:
                          "offset and extractor")  # fmt: skip
     try:
         said = json.loads(car.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LabanError(f"{car}: is not JSON ({error})") from None
     if not isinstance(said, dict) or "fps" not in said:
         raise LabanError(f"{car}: says no fps; accepted: an object with fps, stride, window, offset and extractor")
@@ -169,9 +171,20 @@ def _read_array(path: Path, key: str | None) -> ndarray:
         with h5py.File(path, "r") as file:
             names: list[str] = []
             file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-            return np.asarray(file[_chosen(path, names, key)][()])
+            return _read_h5(file[_chosen(path, names, key)], path)
     except (OSError, RuntimeError) as error:
         raise LabanError(f"{path}: is not a whole HDF5 file ({error})") from None
+
+
+def _read_h5(dataset: Any, path: Path) -> ndarray:
+    """What a dataset holds itself, with the checks of `models.formats.arrays`: its size, and nothing of other files."""
+    if dataset.external or dataset.is_virtual:
+        raise LabanError(f"{path}: array {dataset.name!r} lies in other files; accepted: arrays in the file itself")
+    if dataset.nbytes > MAX_ARRAY_BYTES:
+        raise LabanError(
+            f"{path}: declares {dataset.nbytes} bytes (shape {dataset.shape}); accepted: up to {MAX_ARRAY_BYTES}"
+        )
+    return np.asarray(dataset[()])
 
 
 def _chosen(path: Path, names: list[str], key: str | None) -> str:

@@ -96,12 +96,35 @@ def test_damaged_and_foreign_files_are_one_clear_line(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [(np.zeros(5), "shape \\(5,\\)"), (np.zeros((2, 3, 4)), "accepted: numbers, \\(T, D\\)"),
-     (np.array([["a"]]), "holds <U1"), (np.array([[0, 1], [np.nan, 2]]), "row 1, column 0")],
+     (np.array([["a"]]), "holds <U1"), (np.array([[0, 1], [np.nan, 2]]), "row 1, column 0"),
+     (np.array([[0, 1], [0, 1e300]]), "row 1, column 1")],
 )  # fmt: skip
 def test_what_is_no_table_of_numbers_is_refused(tmp_path, values, message):
     np.save(tmp_path / "x.npy", values)
     with pytest.raises(LabanError, match=message):
         read_features(tmp_path / "x.npy", side_car=SideCar(30.0))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"fps": 1' + "0" * 400 + "}"])
+def test_a_hostile_side_car_is_one_clear_line(tmp_path, text):
+    path, car = write_features(some(), tmp_path / "clip.npy")
+    car.write_text(text)
+    with pytest.raises(LabanError, match=r"clip\.npy\.json: "):
+        read_features(path)
+
+
+def test_an_hdf5_file_is_read_as_far_as_it_is_small_and_holds_the_array_itself(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "huge.h5", "w") as file:
+        file.create_dataset("features", shape=(10**8, 2048), dtype="f4", chunks=(1, 2048))
+    assert (tmp_path / "huge.h5").stat().st_size < 10_000
+    with pytest.raises(LabanError, match="declares 819200000000 bytes"):
+        read_features(tmp_path / "huge.h5", side_car=SideCar(30.0))
+    (tmp_path / "other").write_bytes(bytes(16))
+    with h5py.File(tmp_path / "outside.h5", "w") as file:
+        file.create_dataset("features", shape=(2, 2), dtype="f4", external=[(str(tmp_path / "other"), 0, 16)])
+    with pytest.raises(LabanError, match="lies in other files"):
+        read_features(tmp_path / "outside.h5", side_car=SideCar(30.0))
 
 
 def test_features_agree_with_their_grid():
