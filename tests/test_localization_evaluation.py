@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from action_localization.data.corpus import Corpus, Video
 from action_localization.data.layouts import read_corpus
 from action_localization.evaluation.detection import bootstrap_detection, evaluate_detection
 from action_localization.evaluation.epic import epic_tasks, evaluate_epic
@@ -20,6 +21,7 @@ from action_localization.evaluation.instances import Instances
 from action_localization.evaluation.moments import TIOUS, evaluate_highlights, evaluate_moments, ranking_precision
 from action_localization.evaluation.proposals import evaluate_proposals
 from action_localization.evaluation.protocols import PROTOCOLS, Protocol, protocol_named
+from action_localization.evaluation.report import detection_report
 from action_localization.evaluation.retrieval import evaluate_retrieval
 from action_localization.evaluation.segmentation import evaluate_segmentation, frame_labels
 from laban.errors import LabanError
@@ -197,6 +199,18 @@ def test_thresholds_together_equal_thresholds_apart():
             for c in ("c0", "c1", "c2", "c3")
         ]
         np.testing.assert_allclose(together[k], one, rtol=0, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_draws_without_any_truth_do_not_spoil_the_interval():
+    found = rows(("v0", 0, 10))
+    truth = Instances.from_rows([("v0", "a", 0.0, 10.0, 1.0)], [f"v{i}" for i in range(6)])
+    drawn = bootstrap_detection(truth, found, HALF, repeats=50)
+    assert np.isnan(drawn).any() and np.nanmin(drawn) == np.nanmax(drawn) == 1
+    empty = Video(10.0, "", Timeline())
+    videos = {"v0": Video(10.0, "", Timeline((Segment(0.0, 10.0, "a"),))), **{f"v{i}": empty for i in range(1, 6)}}
+    report = detection_report(Corpus("toy", ("a",), videos), {"ours": found}, HALF, repeats=50)
+    assert report.rows[0].interval.tolist() == [[1, 1], [1, 1]]
 
 
 def test_bootstrap_draws_videos_and_surrounds_the_score():

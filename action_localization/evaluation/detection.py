@@ -120,7 +120,8 @@ def bootstrap_detection(
 ) -> Float64[ndarray, "repeats tious"]:
     """Mean average precision over videos drawn with replacement; percentiles of a column are its interval.
 
-    Each video is weighed by how often it was drawn; classes that a draw leaves without truth are not part of its mean.
+    Each video is weighed by how often it was drawn; classes that a draw leaves without truth are not part of its mean,
+    and a draw without any truth is NaN.
     """
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
     ranked, _ = _prepare(_columns(truth), _columns(detections), protocol)
@@ -130,7 +131,9 @@ def bootstrap_detection(
     for repeat in range(repeats):
         weights = rng.multinomial(drawn, np.full(drawn, 1 / drawn)).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            result[repeat] = np.nanmean(_average_precision(ranked, hits, protocol, weights), axis=1)
+            ap = _average_precision(ranked, hits, protocol, weights)
+        known = ~np.isnan(ap[0])  # whether a class has truth does not depend on the threshold
+        result[repeat] = ap[:, known].mean(axis=1) if known.any() else np.nan
     return result
 
 

@@ -32,7 +32,7 @@ class ReportRow:
     name: str
     values: Float64[ndarray, " columns"]
     interval: Float64[ndarray, "2 columns"]
-    """95 % of bootstraps over videos."""
+    """95 % of bootstraps over videos, of those that drew a truth."""
     counts: Counts
 
 
@@ -100,7 +100,7 @@ def detection_report(
         drawn = bootstrap_detection(truth, found, protocol, repeats=repeats, seed=seed)
         drawn = np.concatenate([drawn, drawn.mean(1, keepdims=True)], 1)
         values, classes = np.append(scores.mean_ap, scores.average), len(scores.classes)
-        rows.append(ReportRow(name, values, np.percentile(drawn, _SURE, axis=0), scores.counts))
+        rows.append(ReportRow(name, values, np.nanpercentile(drawn, _SURE, axis=0), scores.counts))
     return DetectionReport(protocol.name, protocol.about, protocol.tious, classes, repeats, tuple(rows))
 
 
