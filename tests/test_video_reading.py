@@ -216,12 +216,15 @@ def test_a_folder_of_images_is_a_video_in_natural_order(tmp_path):
     for index in range(12):
         Image.fromarray(picture(index)).save(tmp_path / f"frame{index}.png")
     (tmp_path / "frame3.png").write_bytes(b"no image")
+    Image.fromarray(picture(12)).save(tmp_path / "frame12.png")
+    whole = (tmp_path / "frame12.png").read_bytes()
+    (tmp_path / "frame12.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "notes.txt").write_text("not an image")
     times, frames, notes = read(tmp_path)
     assert numbers(frames) == [0, 1, 2, *range(4, 12)]
     assert times == pytest.approx(np.array([0, 1, 2, *range(4, 12)]) / 30)
     assert any("30 frames a second were assumed" in note for note in notes)
-    assert any("frame3.png" in note for note in notes)
+    assert any("2 images cannot be read and were left out, first frame3.png" in note for note in notes)
     times, _, notes = read(tmp_path, rate=10.0)
     assert times[-1] == pytest.approx(1.1) and len(notes) == 1
 

@@ -16,6 +16,7 @@ from laban.errors import LabanError
 from models.video.container import DEFAULT_RATE, Draw, Info, Raw
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def is_folder(source: str | Path) -> bool:
@@ -48,10 +49,11 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 def _pictures(paths: list[Path], fps: float, notes: list[str]) -> Iterator[Raw]:
     bad = []
     for index, path in enumerate(paths):
-        if _size(path) is None:
+        picture = _read(path)
+        if picture is None:
             bad.append(path.name)
             continue
-        yield Raw(index / fps, _drawer(path))
+        yield Raw(index / fps, _drawer(picture))
     if bad:
         notes.append(f"{len(bad)} images cannot be read and were left out, first {bad[0]}")
 
@@ -62,17 +64,21 @@ def _size(path: Path) -> tuple[int, int] | None:
         with Image.open(path) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return image.size[::-1] if turned else image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except _UNREADABLE:
         return None
 
 
-def _drawer(path: Path) -> Draw:
+def _read(path: Path) -> Image.Image | None:
+    """The whole image, upright; None when it is damaged or none."""
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except _UNREADABLE:
+        return None
+
+
+def _drawer(picture: Image.Image) -> Draw:
     def draw(size: tuple[int, int]) -> UInt8[ndarray, "height width 3"]:
-        try:
-            with Image.open(path) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-                return np.asarray(upright if upright.size == size else upright.resize(size)).copy()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise LabanError(f"{path}: is a damaged image ({error})") from None
+        return np.asarray(picture if picture.size == size else picture.resize(size)).copy()
 
     return draw
