@@ -106,9 +106,11 @@ def test_a_damaged_dictionary_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
     try:
         with pytest.raises(LabanError, match=r"dictionary\.json\.gz: not a dictionary"):
             load_dictionary()
-        module.FILE.write_bytes(b"broken")
-        with pytest.raises(LabanError, match="not a dictionary"):
-            load_dictionary()
+        packed = bytes([31, 139, 8, 0, 0, 0, 0, 0, 2, 255]) + b"\xff" * 40
+        for broken in (b"broken", packed):
+            module.FILE.write_bytes(broken)
+            with pytest.raises(LabanError, match="not a dictionary"):
+                load_dictionary()
     finally:
         load_dictionary.cache_clear()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -203,5 +204,5 @@ def load_dictionary() -> Dictionary:
         content = json.loads(gzip.decompress(FILE.read_bytes()))
         known = frozenset(content["known"].split())
         return Dictionary(known, content["words"], content["odd"], tuple(content["meanings"]))
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zlib.error) as error:
         raise LabanError(f"{FILE}: not a dictionary ({error}); expected what `models.text.wordnet` writes") from error

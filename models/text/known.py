@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from laban.errors import LabanError
 from laban.files import atomic_path, cache_folder
 from laban.progress import progress
 from laban.weights import find_weights
+from models.formats.arrays import read_npz
 from models.text.captions import action_captions, phrases_for
 from models.text.captions import sentence as caption_of
 from models.text.dictionary import load_dictionary
@@ -264,9 +264,10 @@ def _read(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor] |
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: torch.from_numpy(file[name]) for name in (*shapes, "scale")}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+        found = {name: torch.from_numpy(value) for name, value in read_npz(path, (*shapes, "scale")).items()}
+    except (LabanError, TypeError):
+        return None
+    if set(found) != {*shapes, "scale"}:
         return None
     return found if all(tuple(found[name].shape) == shape for name, shape in shapes.items()) else None
 
