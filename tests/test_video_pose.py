@@ -14,6 +14,7 @@ from laban.files import cache_folder
 from laban.timeline import FrameGrid
 from models.body.retarget_body import target_body
 from models.body.skeleton import JOINT, JOINT_NAMES, PARENTS
+from models.formats.arrays import write_npz
 from models.representation import joints as joint_features
 from models.video.blazepose import (
     DETECTOR_SIZE,
@@ -29,9 +30,10 @@ from models.video.blazepose import (
 )
 from models.video.container import Info, Raw
 from models.video.lifting import SEEN_BY, Shots, camera_pitch, floor_level, joint_confidence, lift, rebuild
-from models.video.pose import People, Person, read_people, stream_features, streams
+from models.video.pose import People, Person, Tracks, read_people, stream_features, streams
 from models.video.reading import Video
 from models.video.tracking import Tracker, track_people
+from models.video.tracks_file import SHAPES, read_tracks_file, write_tracks
 
 INSTALLED = cache_folder()
 """The user's own cache, before the tests hide it."""
@@ -403,3 +405,19 @@ def test_two_people_are_followed_at_once(data_folder, networks):
     found = real(data_folder, "exercise/jumpingjack_correct_001.mp4", networks, 2)
     both = streams(found, 2)
     assert [sum(int(p.observed.sum()) for p in stream) > 0.9 * found.grid.frames for stream in both] == [True, True]
+
+
+@pytest.mark.parametrize("wrong", [
+    {"grid": np.zeros(2)}, {"track": np.array([10**9])}, {"track": np.array([-1])}, {"track": np.array([0, 0])},
+    {"image": np.zeros((1, 33, 2))}, {"time": np.array(["a"])},
+])  # fmt: skip
+def test_a_file_that_is_no_file_of_tracks_is_refused(tmp_path, wrong):
+    write_tracks(Tracks((), 5, (64, 48), 20.0), tmp_path / "none.npz")
+    assert read_tracks_file(tmp_path / "none.npz").tracks == ()
+    arrays = {"grid": np.array([5.0, 64, 48, 20]), "track": np.zeros(1, int)}
+    arrays |= {name: np.zeros((1, *shape)) for name, shape in SHAPES.items() if name != "track"}
+    write_npz(tmp_path / "one.npz", arrays)
+    assert len(read_tracks_file(tmp_path / "one.npz").tracks) == 1
+    write_npz(tmp_path / "wrong.npz", {**arrays, **wrong})
+    with pytest.raises(LabanError, match=r"wrong\.npz: no file of tracks"):
+        read_tracks_file(tmp_path / "wrong.npz")

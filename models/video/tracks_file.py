@@ -15,8 +15,13 @@ from models.video.blazepose import Landmarks, Region
 from models.video.pose import Tracks
 from models.video.tracking import Sightings
 
-COLUMNS = ("image", "world", "visibility", "presence", "score", "region")
-NAMES = ("grid", "track", "time", *COLUMNS)
+SHAPES: dict[str, tuple[int, ...]] = {
+    "track": (), "time": (), "image": (33, 3), "world": (33, 3), "visibility": (33,), "presence": (33,), "score": (),
+    "region": (4,),
+}  # fmt: skip
+"""Of one row of each array."""
+COLUMNS = tuple(SHAPES)[2:]
+NAMES = ("grid", *SHAPES)
 
 
 def write_tracks(tracks: Tracks, path: Path) -> None:
@@ -43,6 +48,12 @@ def read_tracks_file(path: Path) -> Tracks:
     data = read_npz(path, NAMES)
     if missing := [name for name in NAMES if name not in data]:
         raise LabanError(f"{path}: no file of tracks; it lacks {', '.join(missing)}")
+    count = data["track"].size
+    for name, shape in {"grid": (4,), **{name: (count, *rest) for name, rest in SHAPES.items()}}.items():
+        if data[name].shape != shape or data[name].dtype.kind not in "fiu":
+            raise LabanError(f"{path}: no file of tracks; {name} is {data[name].dtype} of shape {data[name].shape}")
+    if count and not 0 <= data["track"].min() <= data["track"].max() < count:
+        raise LabanError(f"{path}: no file of tracks; tracks are numbered to {data['track'].max()} in {count} rows")
     frames, width, height, slowest = data["grid"].tolist()
     tracks = [Sightings() for _ in range(int(data["track"].max(initial=-1)) + 1)]
     for row, index in enumerate(data["track"].tolist()):
