@@ -171,6 +171,7 @@ def test_extract_writes_the_rows_of_a_network(tmp_path, x3d, capsys):
         (["--people", "0"], "--people 0; accepted: 1 to 20"),
         (["--stride", "1"], "--stride 1.0: --encoder pose takes none"),
         (["--encoder", "x3d_s", "--stride", "0"], "--stride 0; accepted"),
+        (["--encoder", "x3d_s", "--people", "2"], "--people 2: --encoder x3d_s takes none"),
         (["-o", "x.mat"], "found the suffix .mat"),
         ([], "laban setup"),
     ],
@@ -225,6 +226,7 @@ def test_an_image_tower_gives_unit_rows_of_its_model(tmp_path):
         torch.testing.assert_close(rows(pictures), wanted, atol=1e-5, rtol=1e-4)
     assert sampling.window == 1 and sampling.fps == 4
     for name, weights, said in (("open_clip:Nothing", None, "unknown model"),
+                                ("open_clip:roberta-ViT-B-32", tmp_path / "clip.pt", "fetched from the network"),
                                 ("open_clip:ViT-S-32-alt", None, "needs weights")):  # fmt: skip
         with pytest.raises(LabanError, match=said):
             load_image_tower(name, weights)

@@ -73,6 +73,8 @@ def check_encoder(what: Extraction) -> None:
         for option, value in (("--weights", what.weights), ("--stride", what.stride)):
             if value is not None:
                 raise LabanError(f"{option} {value}: --encoder {what.encoder} takes none; it is for the networks")
+    elif what.people != 1:
+        raise LabanError(f"--people {what.people}: --encoder {what.encoder} takes none; it is for poses")
     if not 1 <= what.people <= 20:
         raise LabanError(f"--people {what.people}; accepted: 1 to 20")
     if what.stride is not None and not 0.01 <= what.stride <= 3600:

@@ -36,6 +36,10 @@ def load_image_tower(
     if model_name not in open_clip.list_models():
         known = ", ".join(open_clip.list_models()[:6])
         raise LabanError(f"encoder {name!r}: unknown model; accepted: {PREFIX}MODEL with {known}, …")
+    config = open_clip.get_model_config(model_name) or {}
+    if "hf_model_name" in config.get("text_cfg", {}):
+        raise LabanError(f"encoder {name}: its text tower would be fetched from the network; accepted: models without "
+                         "a Hugging Face text tower")  # fmt: skip
     if weights is None:
         raise LabanError(f"encoder {name}: needs weights (--weights FILE); without them its features mean nothing")
     network = open_clip.create_model(model_name, pretrained=None)
