@@ -109,7 +109,7 @@ def read_features(path: str | Path, *, key: str | None = None, side_car: SideCar
         values = values.astype(np.float32)
     if not np.isfinite(values).all():
         bad = np.argwhere(~np.isfinite(values))[0].tolist()
-        raise LabanError(f"{path}: holds a NaN or infinite number (in 32 bits), first in row {bad[0]}, column {bad[1]}")
+        raise LabanError(f"{path}: holds a NaN or infinite number, first in row {bad[0]}, column {bad[1]} (in 32 bits)")
     for name, said, found in (("frames", car.frames, values.shape[0]), ("width", car.width, values.shape[1])):
         if said is not None and said != found:
             raise LabanError(f"{path}: has {name} {found}, but its side-car says {said}")
