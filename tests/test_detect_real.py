@@ -22,7 +22,7 @@ from action_localization.pose.real import (
     real_clip,
 )
 from action_localization.pose.real_streams import FROM_MOTION, SEGMENTS, measured, real_streams, source_folds
-from action_localization.pose.real_train import LIMBS, shaken, training_clips
+from action_localization.pose.real_train import LIMBS, LOWEST_BAR, left_out_bars, refilmed, shaken, training_clips
 from action_localization.pose.streams import Clip
 from laban.errors import LabanError
 from laban.files import cache_folder
@@ -255,6 +255,24 @@ def test_a_source_with_many_clips_weighs_less_for_each() -> None:
     room = [clip.weight for clip in chosen if clip.name.startswith("room")]
     assert not any(clip.label == "plank" for clip in chosen)
     assert sum(gym) == pytest.approx(2 * sum(room))
+
+
+def test_well_seen_clips_are_filmed_anew() -> None:
+    dim = a_clip("squat", "dim")
+    assert dim.clip.confidence is not None
+    dim = replace(dim, clip=replace(dim.clip, confidence=dim.clip.confidence * 0.3))
+    chosen = refilmed([a_clip("squat", "bright"), dim])
+    assert [clip.name for clip in chosen] == ["bright.mp4@0"]
+    assert chosen[0].confidence is None and chosen[0].observed is None
+
+
+def test_bars_are_those_of_classes_that_are_told_apart() -> None:
+    row = {"ap": {"squat": 0.8, "cycle": 0.1, "plank": 0.9}}
+    measured = {
+        "streams": {"fine-tuned on other sources": row},
+        "thresholds": {"squat": 0.3, "cycle": 0.1, "plank": 0.05},
+    }
+    assert left_out_bars(measured) == {"squat": 0.3, "plank": LOWEST_BAR}
 
 
 # --- real files -------------------------------------------------------------------------------------------------------
