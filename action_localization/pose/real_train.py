@@ -51,7 +51,7 @@ TOLD_APART, LOWEST_BAR = 0.5, 0.2
 
 LICENCES = """Fine-tuned on {clips} stretches ({seconds:.0f} s) of real video from public repositories (UCF101, HMDB51,
   Kinetics, QUVA Repetition, speed jump rope, exercise clips; terms differ or are not stated; research use), seen as
-  poses alone."""
+  poses alone: `python -m action_localization.pose.real_train`."""
 
 
 def training_clips(clips: Sequence[RealClip], copies: int = SHAKEN) -> list[Clip]:
