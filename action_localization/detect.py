@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,9 +38,8 @@ from models.features import read_features, side_car_path
 from models.formats import read_motion
 from models.formats.arrays import array_names
 from models.motion import Motion
-from models.video.container import Raw
 from models.video.pose import People, Person, read_people, stream_features, streams
-from models.video.reading import Video, open_video
+from models.video.reading import Video, open_video, until
 from models.video.tracking import Networks
 
 Kind = Literal["video", "motion", "features"]
@@ -149,7 +147,7 @@ def detect_video(
     with ExitStack() as stack:
         video = source if isinstance(source, Video) else stack.enter_context(open_video(source, rate=options.rate))
         if options.seconds is not None:
-            video.raw = _until(video.raw, options.seconds)
+            video.raw = until(video.raw, options.seconds)
         with clock.encode():
             people = read_people(video, people=options.people, networks=networks, advance=advance)
         rows = streams(people, options.people)
@@ -230,11 +228,6 @@ def source_kind(source: str | Path, checkpoint: str | Path = NAME) -> Kind:
         raise LabanError(f"{source}: is a {kind}, but checkpoint {checkpoint} reads features ({reads}); accepted: a "
                          "feature file with its side-car (laban extract makes them)")  # fmt: skip
     return kind
-
-
-def _until(raw: Iterator[Raw], seconds: float) -> Iterator[Raw]:
-    """The pictures that are shown before a moment."""
-    return takewhile(lambda item: item.time < seconds, raw)
 
 
 def checkpoint_classes(checkpoint: str | Path = NAME) -> tuple[str, ...]:

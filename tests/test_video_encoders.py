@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -160,6 +161,11 @@ def test_extract_writes_the_rows_of_a_network(tmp_path, x3d, capsys):
     assert features.grid == FrameGrid(2.5, 5, 1, 4) and features.extractor == "x3d_xs"
     said = json.loads(capsys.readouterr().out)
     assert said["files"] == [str(out), f"{out}.json"] and said["features"][0]["rows"] == 5
+    given = ["extract", str(video), "-o", str(out), "--encoder", "x3d_xs", "--weights", weights, "--device", "cpu"]
+    assert run([*given, "--seconds", "2"]) == 0
+    assert read_features(out).grid.frames == 2
+    assert run([*given, "--seconds", "0"]) == 2
+    assert "--seconds 0; accepted: more than 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -210,7 +216,8 @@ def test_the_larger_networks_agree_with_their_last_layer(tmp_path, name):
 
 @pytest.mark.slow
 def test_an_image_tower_gives_unit_rows_of_its_model(tmp_path):
-    pytest.importorskip("open_clip")
+    if find_spec("open_clip") is None:
+        pytest.skip("open_clip is not installed")
     from models.compat import import_torchvision
     from models.video.image_tower import load_image_tower
 

@@ -26,6 +26,7 @@ def command(
     people: Annotated[int, typer.Option(help="Pose: at most this many people, a file each, at the same time.")] = 1,
     stride: Annotated[float | None, typer.Option(help="Networks: seconds from one row to the next.")] = None,
     rate: Annotated[float | None, typer.Option(help="Frame rate of a folder of images, or of a wrong file.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Read only this much, as of a camera.")] = None,
     device: DeviceOption = Device.auto,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -34,13 +35,14 @@ def command(
     from models.devices import pick_device
     from models.features import check_suffix, write_features
     from models.video.extract import Extraction, check_encoder, expected_rows, extract
-    from models.video.reading import open_video
+    from models.video.reading import open_video, until
 
     check_suffix(output)
     what = Extraction(encoder, weights, people, stride, str(pick_device(device.value)))
     check_encoder(what)
     with open_video(source, rate=rate) as video:
         info = video.info
+        video.raw = video.raw if seconds is None else until(video.raw, seconds)
         with progress(f"{encoder} of {Path(source).name}", expected_rows(video, what), quiet=json) as advance:
             found = extract(video, what, advance)
     for note in video.notes:

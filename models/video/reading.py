@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,13 @@ def open_video(source: str | Path, *, rate: float | None = None) -> Iterator[Vid
     opener = images.open_folder if images.is_folder(source) else container.open_container
     with opener(str(source), rate, notes) as (info, raw):
         yield Video(info, raw, notes)
+
+
+def until(raw: Iterator[Raw], seconds: float) -> Iterator[Raw]:
+    """The pictures that are shown before a moment; LabanError for one that is not after 0."""
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise LabanError(f"--seconds {seconds:g}; accepted: more than 0")
+    return takewhile(lambda item: item.time < seconds, raw)
 
 
 def tidy_times(raw: Iterator[Raw], info: Info, notes: list[str]) -> Iterator[Raw]:
