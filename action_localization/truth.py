@@ -42,6 +42,8 @@ def read_truth(path: str | Path, name: str, classes: Collection[str]) -> tuple[T
     if name in timelines or len(timelines) == 1:
         truth = timelines.get(name) or next(iter(timelines.values()))
     else:
+        if not timelines:
+            raise LabanError(f"{path}: holds no video")
         some = ", ".join(list(timelines)[:3])
         raise LabanError(f"{path}: has no video {name!r} among its {len(timelines)} ({some} …)")
     unknown: dict[str, int] = {}

@@ -126,6 +126,9 @@ def test_a_motion_file_is_read_the_same_way(checkpoint, here, capsys):
     assert run(["detect", "two.glb", "--checkpoint", checkpoint, "--threshold", "0", "-o", "two.json"]) == 0
     assert capsys.readouterr().out.startswith("two.glb: 0:02.0, 2 people in view, ")
     assert read_timeline("two.json").segments
+    for option in ("--seconds", "--rate"):
+        assert run(["detect", "two.glb", "--checkpoint", checkpoint, option, "1"]) == 2
+        assert f"{option} 1: is for videos; the source is read as motion" in capsys.readouterr().err
     write_motion(Motion(rotations[:1, :6], root[:1, :6], 20.0), here / "one.npz")
     assert run(["detect", "one.npz", "--checkpoint", checkpoint, "-o", "one.png", "--overlay", "one.mp4"]) == 0
     assert len(frames(here / "one.mp4")) == pytest.approx(9, abs=1)

@@ -55,6 +55,7 @@ def command(
     options = DetectOptions(checkpoint, people, threshold, rate, seconds)
     kind = source_kind(source, checkpoint)
     check_film(job, kind)
+    check_reading(options, kind)
     true, problems = read_truth(truth, job.name, checkpoint_classes(checkpoint)) if truth else (None, [])
     begun = time.perf_counter()
     found, thumbnails = _detect(job, kind, options, quiet=json)
@@ -136,6 +137,13 @@ def check_film(job: Job, kind: Kind) -> None:
         raise LabanError(f"-o {job.films[0]}: features have no pictures; accepted: {', '.join((*SCORES, *FIGURES))}")
     if job.films and kind == "video" and is_live(job.source):
         raise LabanError(f"-o {job.films[0]}: {job.source} can be read only once; record it to a file first")
+
+
+def check_reading(options: DetectOptions, kind: Kind) -> None:
+    """LabanError for an option that only the reading of a video heeds."""
+    for name, value in (("--rate", options.rate), ("--seconds", options.seconds)):
+        if value is not None and kind != "video":
+            raise LabanError(f"{name} {value:g}: is for videos; the source is read as {kind}")
 
 
 def _detect(job: Job, kind: Kind, options: DetectOptions, *, quiet: bool) -> tuple[Found, Thumbnails | None]:
