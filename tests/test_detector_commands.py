@@ -71,6 +71,12 @@ def test_train_then_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     report = json.loads(capsys.readouterr().out)
     assert (report["videos"], report["truths"], report["protocol"]) == (2, 2, "thumos14")
     assert list(report["rows"]) == [str(tmp_path / "ck"), WHOLE, RANDOM]
+    assert report["problems"] == []
+    assert run([*asked, "--annotations", str(truth), "--bootstraps", "2", "--json"]) == 0
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem.startswith("1 of 7 videos have no features, first gone")
+    assert run([*asked, "--annotations", str(truth), "--key", "rgb"]) == 0  # npy files hold one array
+    capsys.readouterr()
     assert run([*asked, "--annotations", str(truth), "--split", "test", "--bootstraps", "5"]) == 0
     assert "| @0.3 | @0.4 | @0.5 | @0.6 | @0.7 | average |" in capsys.readouterr().out
 
@@ -99,6 +105,27 @@ def test_bench(system: str, layout: str, capsys: pytest.CaptureFixture[str]) -> 
     assert list(found["medians"]) == [part for part in parts if system != "bmn" or part != "forward bf16"]
     assert all(value > 0 for value in found["medians"].values())
     assert found["candidates"] >= found["kept"] > 0
+
+
+def test_two_files_of_one_name_are_two_rows_and_every_problem_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = [{"label": "clap", "segment": [5, 4 - n / 10]} for n in range(7)]
+    entry = {"duration": 10, "annotations": [{"label": "clap", "segment": [1, 2]}, *wrong]}
+    (tmp_path / "truth.json").write_text(json.dumps({"database": {"a": entry}}))
+    files = [tmp_path / name / "found.json" for name in ("one", "two")]
+    for file, end in zip(files, (2, 9), strict=True):
+        file.parent.mkdir()
+        found = {"label": "clap", "segment": [1, end], "score": 1}
+        file.write_text(json.dumps({"results": {"a": [found]}}))
+    asked = ["eval", "detect", *map(str, files), "--annotations", str(tmp_path / "truth.json"), "--bootstraps", "2"]
+    assert run([*asked, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [report["rows"][str(file)]["mAP"]["average"] for file in files] == [1, 0]
+    assert len(report["problems"]) == 7
+    files[0].write_text(json.dumps({"results": {"a": [{**found, "score": float("nan")}]}}))
+    assert run(asked) == 2
+    assert f"{files[0]}: row 1 (a)" in capsys.readouterr().err
 
 
 def test_features_are_kept_in_memory_only_as_far_as_allowed(tmp_path: Path) -> None:
@@ -142,6 +169,7 @@ def test_epic_submissions_are_read_for_their_task(tmp_path: Path) -> None:
         (["train", "detect", "--system", "resnet"], "system 'resnet'; accepted: actionformer"),
         (["train", "detect", "--split", "holdout"], "has no split 'holdout'"),
         (["train", "detect", "--grid", "30,4"], "accepted: FPS,STRIDE,WINDOW"),
+        (["train", "detect", "--shards", "a.tar"], "accepted without --features, --grid, --key"),
         (["train", "detect", "--task", "colour"], "task 'colour'; accepted: verb"),
         (["eval", "detect"], "accepted: PREDICTIONS, or --checkpoint with --features"),
         (["eval", "detect", "other.json"], "none of its videos (such as elsewhere) is in the annotations"),

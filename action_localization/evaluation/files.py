@@ -5,7 +5,7 @@ They become `Instances`, which keep intervals of no length and the order of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ def read_detections(path: str | Path) -> Instances:
     """Detections of a file, also gzipped: `.json` (ActivityNet `results`), `.txt` (THUMOS14 kit), `.csv`, `.tsv`."""
     source = open_source(path)
     if kind(path) == ".json":
-        return Instances.from_rows(list(_results(source)), _videos(source))
+        return _columns(source, list(_results(source)), _videos(source))
     if kind(path) == ".txt":
-        return Instances.from_rows(list(_kit(source)))
+        return _columns(source, list(_kit(source)))
     if kind(path) in (".csv", ".tsv"):
         return Instances.from_timelines(table.read(source))
     raise LabanError(f"{path}: unknown suffix of detections; accepted: .json, .txt, .csv, .tsv, also with .gz")
@@ -46,7 +46,14 @@ def read_epic_detections(path: str | Path) -> dict[Task, Instances]:
             raise source.fail(f"{place}: {error}") from None
         for task, label in zip(TASKS, (verb, noun, pair[0] * NOUNS + pair[1]), strict=True):
             rows[task].append((video, str(label), start, end, score))
-    return {task: Instances.from_rows(found, _videos(source)) for task, found in rows.items()}
+    return {task: _columns(source, found, _videos(source)) for task, found in rows.items()}
+
+
+def _columns(source: Source, rows: list[Row], videos: Iterable[str] = ()) -> Instances:
+    try:
+        return Instances.from_rows(rows, videos)
+    except LabanError as error:
+        raise source.fail(str(error)) from None
 
 
 def _results(source: Source) -> Iterator[Row]:

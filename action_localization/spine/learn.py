@@ -10,7 +10,7 @@ from typing import cast, get_args
 
 import torch
 
-from action_localization.data.corpus import Corpus
+from action_localization.data.corpus import Corpus, listed
 from action_localization.data.layouts import read_corpus
 from action_localization.data.options import ReadOptions
 from action_localization.evaluation.epic import Task
@@ -120,7 +120,7 @@ def train_detector(job: DetectorTraining, *, quiet: bool = False) -> tuple[Path 
     corpus = training_part(read_corpus(job.annotations, job.read), chosen, job.split)
     batch = replace(chosen.batch, seed=job.seed, **({} if job.batch is None else {"size": job.batch}))
     batches, count, first = (_from_shards if job.shards else _from_folder)(job, corpus, batch)
-    remarks = [f"{count} of {len(corpus.videos)} videos have features", *map(str, corpus.problems[:5])]
+    remarks = [f"{count} of {len(corpus.videos)} videos have features", *listed(corpus.problems)]
     training = replace(chosen, batch=batch).schedule(count)
     training = replace(training, seed=job.seed, precision=job.precision, devices=job.devices, strategy=job.strategy)
     if job.lr is not None:
@@ -157,6 +157,10 @@ def _from_folder(job: DetectorTraining, corpus: Corpus, batch: BatchConfig) -> t
 
 def _from_shards(job: DetectorTraining, corpus: Corpus, batch: BatchConfig) -> tuple[Batches, int, Features]:
     """The same of shards, whose own segments give way to the annotations; all of their videos are looked for once."""
+    if (job.features, job.side_car, job.key) != (None, None, None):
+        raise LabanError(
+            "train detect: --shards hold features and their grid; accepted without --features, --grid, --key"
+        )
     truth, first, names = corpus.timelines(), None, set[str]()
     for source in job.shards:
         for raw in read_shard(source):

@@ -113,6 +113,7 @@ def detect(
     checkpoint: Annotated[list[str] | None, typer.Option("--checkpoint", help="Detector to run; repeatable.")] = None,
     features: Annotated[Path | None, typer.Option("--features", help="Folder of features for --checkpoint.")] = None,
     grid: Annotated[str | None, typer.Option("--grid", help="FPS,STRIDE,WINDOW[,OFFSET] without side-cars.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Name of the array in npz and h5 files.")] = None,
     task: Annotated[str, typer.Option("--task", help="EPIC, EGTEA: verb, noun or action.")] = "action",
     fold: Annotated[int, typer.Option("--fold", min=1, help="Of several published splits.")] = 1,
     bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="For the intervals.")] = 200,
@@ -120,6 +121,7 @@ def detect(
     json: Json = False,
 ) -> None:
     """Detections of files or of checkpoints: mAP by a protocol, with intervals, beside trivial detections."""
+    from action_localization.data.corpus import listed
     from action_localization.data.layouts import read_corpus
     from action_localization.data.options import ReadOptions
     from action_localization.evaluation.protocols import protocol_named
@@ -131,13 +133,23 @@ def detect(
     rule, chosen = protocol_named(protocol), task_named(task)
     corpus = read_corpus(annotations, ReadOptions(task=chosen, fold=fold))
     corpus = corpus.part(split) if split else corpus
-    found = {path.name: submitted(path, annotations, chosen) for path in predictions or ()}
+    problems = listed(corpus.problems)
+    found = {name: submitted(path, annotations, chosen) for name, path in _named(predictions or []).items()}
     if features is not None:
-        folder = FeatureFolder(features, side_car=side_car_of(grid))
+        folder = FeatureFolder(features, side_car=side_car_of(grid), key=key)
+        if missing := [name for name in corpus.videos if folder.path(name) is None]:
+            problems.append(f"{len(missing)} of {len(corpus.videos)} videos have no features, first {missing[0]}: "
+                            "what is true in them counts as missed")  # fmt: skip
         found.update({name: detect_corpus(name, corpus, folder, quiet=json) for name in checkpoint or ()})
     report = detection_report(corpus, found, rule, repeats=bootstraps, seed=seed)
-    notes = [f"note: {problem}" for problem in corpus.problems[:5]]
-    emit({**report.to_json(), "split": split, "seed": seed}, json, [report.table(), *notes])
+    results = {**report.to_json(), "split": split, "seed": seed, "problems": problems}
+    emit(results, json, [report.table(), *(f"note: {problem}" for problem in problems)])
+
+
+def _named(paths: list[Path]) -> dict[str, Path]:
+    """Files by their names, or by their paths where two have one name."""
+    names = [path.name for path in paths]
+    return {name if names.count(name) == 1 else str(path): path for name, path in zip(names, paths, strict=True)}
 
 
 def sampler(steps: int, guidance: float, method: str, candidates: int, cleanup: bool = True) -> Any:
