@@ -76,6 +76,11 @@ def test_an_entry_that_is_no_video_hides_neither_the_layout_nor_the_others(tmp_p
         assert corpus.videos["a"].split == ""
 
 
+def test_a_file_without_videos_says_so(tmp_path):
+    with pytest.raises(LabanError, match=r"truth\.json: holds no video"):
+        read_corpus(write(tmp_path / "truth.json", {"database": {}}))
+
+
 def test_a_bare_object_and_numbered_classes(tmp_path):
     document = database()["database"]
     for video in document.values():

@@ -75,7 +75,7 @@ def _json(source: Source) -> Reader:
         return procedure.read_crosstask
     if not isinstance(document, dict) or not document:
         raise _unknown(source, document)
-    if database.recognise(document):
+    if database.recognise(document) or document.get("database") == {}:
         return database.read
     if isinstance(document.get("videos"), list):
         return kitchen.read_ego4d
