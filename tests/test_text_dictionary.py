@@ -71,6 +71,15 @@ def test_persons_give_way_to_what_they_do(small: Dictionary) -> None:
     assert texts[-1].endswith(" zlinks")
 
 
+def test_many_strange_words_take_no_longer_than_some(small: Dictionary, monkeypatch: pytest.MonkeyPatch) -> None:
+    word = next(iter(small.words["v"]))
+    calls = []
+    plainly = module._plainly
+    monkeypatch.setattr(module, "_plainly", lambda *given: calls.append(1) or plainly(*given))
+    rows = small.readings(" ".join([word] * 10 * MOST))
+    assert len(rows) == MOST and len(calls) == 2 * MOST
+
+
 @pytest.mark.parametrize("text", ["", "a person walks forward", "qqq zzz", "he walks to it, then sits down!"])
 def test_familiar_and_meaningless_sentences_have_no_other_reading(small: Dictionary, text: str) -> None:
     assert small.readings(text) == []

@@ -123,7 +123,7 @@ class Dictionary:
         text = clean(text)
         found = self.strange(text, familiar)
         rows: list[tuple[float, str]] = []
-        for word in found:
+        for word in found if len(found) <= MOST else sorted(found, key=lambda word: -word.weight)[:MOST]:
             before, after = _plainly(text, 0, word.start, found), _plainly(text, word.end, len(text), found)
             for meaning in word.meanings:
                 for share, wording in meaning.wordings():
