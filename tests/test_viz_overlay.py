@@ -221,3 +221,10 @@ def test_an_empty_result_is_drawn_too(tmp_path: Path):
     draw_detections(Timeline((), 3.0), tmp_path / "a.png", title="nobody", thumbnails=watched(30))
     draw_detections(Timeline(), tmp_path / "b.png")
     assert (tmp_path / "b.png").stat().st_size > 2000
+
+
+def test_a_long_title_stays_beside_the_legend():
+    score = Timeline((Segment(0.0, 1.0, "walk"),), 2.0)
+    figure = detections_figure(score, title="n$" * 200, truth=score)
+    title, legend = (text.get_window_extent() for text in figure.texts[:2])
+    assert title.x1 < legend.x0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from viz.cast import Color
 
 LEFT, RIGHT, TOP, AXIS, ROW, BAND = 1.75, 0.25, 0.5, 0.42, 0.40, 0.95
-SHEET_ROW, SHEET_GAP, HEADING = 1.05, 0.10, 0.34
+SHEET_ROW, SHEET_GAP, HEADING, LEGEND = 1.05, 0.10, 0.34, 3.2
 """Inches."""
 MOST_ROWS = 40
 MOST_SHEETS = 12
@@ -118,8 +118,8 @@ def detections_figure(
 
 
 def _heading(figure: Figure, height: float, title: str, *, legend: bool) -> None:
-    figure.text(LEFT / WIDTH, 1 - TOP / 2 / height, title.replace("$", r"\$"), ha="left", va="center",
-                color=web(INK), fontsize=10)  # fmt: skip
+    text = figure.text(LEFT / WIDTH, 1 - TOP / 2 / height, title, ha="left", va="center", color=web(INK), fontsize=10)
+    shorten(text, (WIDTH - LEFT - RIGHT - (LEGEND if legend else 0)) * DPI)
     if legend:
         figure.text(1 - RIGHT / WIDTH, 1 - TOP / 2 / height, "filled: found, with its score    outlined: truth",
                     ha="right", va="center", color=web(QUIET), fontsize=8.5)  # fmt: skip
