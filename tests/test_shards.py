@@ -198,12 +198,20 @@ def test_pack_then_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     truth = ["--annotations", str(tmp_path / "truth.json")]
     packed = ["data", "shards", "--features", str(tmp_path / "features"), *truth, "-o", str(tmp_path / "shards")]
     assert run([*packed, "--json"]) == 0
-    shards = json.loads(capsys.readouterr().out)["shards"]
+    said = json.loads(capsys.readouterr().out)
+    shards = said["shards"]
+    assert (said["packed"], said["videos"]) == (4, 4)
     asked = ["train", "detect", *truth, "--system", "temporalmaxer", "--layout", "activitynet", "--steps", "2",
              "--batch", "2", "--precision", "32-true", "-o", str(tmp_path / "ck"),
              "--run", str(tmp_path / "run")]  # fmt: skip
     assert run([*asked, *(word for shard in shards for word in ("--shards", shard))]) == 0
     assert "4 of 4 videos have features" in capsys.readouterr().out
     assert (tmp_path / "ck" / "model.safetensors").is_file()
+    (tmp_path / "features" / "features.json").unlink()
+    assert run([*packed, "--grid", "4,1,1", "--json"]) == 0
+    assert next(read_shard(shards[0])).read().features.grid.fps == 4
+    (tmp_path / "bare").mkdir()
+    assert run([*packed[:2], "--features", str(tmp_path / "bare"), *packed[4:]]) == 2
+    assert "has features of none of 4 videos" in capsys.readouterr().err
     assert run(asked) == 2
     assert "--features FOLDER, or --shards" in capsys.readouterr().err

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from laban.cli.options import Body, Json, emit
+from laban.errors import LabanError
 
 if TYPE_CHECKING:
     from models.data.build import BuildReport
     from models.data.dataset import MotionDataset
+    from models.shards import Sample
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 _SHOWN = 12
@@ -84,17 +87,37 @@ def shards(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for shard-000000.tar and so on.")],
     split: Annotated[str | None, typer.Option("--split", help="Only this part, as the annotations name it.")] = None,
     size: Annotated[int, typer.Option("--size", min=1, help="Megabytes of a shard.")] = 256,
+    grid: Annotated[
+        str | None, typer.Option("--grid", help="FPS,STRIDE,WINDOW[,OFFSET] of features without side-cars.")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Name of the array in npz and h5 files.")] = None,
     json: Json = False,
 ) -> None:
     """Pack features and their truth into tar files, for `laban train detect --shards`."""
     from action_localization.data.layouts import read_corpus
-    from action_localization.spine.learn import FeatureFolder, folder_samples
+    from action_localization.spine.learn import FeatureFolder, folder_samples, side_car_of
+    from laban.progress import progress
     from models.shards import write_shards
 
     corpus = read_corpus(annotations)
     corpus = corpus.part(split) if split else corpus
-    paths = write_shards(folder_samples(FeatureFolder(features, cache=0), corpus), output, shard_bytes=size << 20)
-    emit({"shards": [str(path) for path in paths]}, json, [f"wrote {len(paths)} shards in {output}"])
+    folder, count = FeatureFolder(features, side_car=side_car_of(grid), key=key, cache=0), 0
+    with progress("packing", len(corpus.videos), quiet=json) as advance:
+
+        def counted() -> Iterator[Sample]:
+            nonlocal count
+            for sample in folder_samples(folder, corpus):
+                yield sample
+                count += 1
+                advance(1)
+
+        paths = write_shards(counted(), output, shard_bytes=size << 20)
+    if not paths:
+        raise LabanError(f"{features}: has features of none of {len(corpus.videos)} videos "
+                         f"(such as {next(iter(corpus.videos))})")  # fmt: skip
+    said = f"wrote {len(paths)} shards in {output}: {count} of {len(corpus.videos)} videos have features"
+    results = {"shards": [str(path) for path in paths], "packed": count, "videos": len(corpus.videos)}
+    emit(results, json, [said])
 
 
 def _facts(dataset: MotionDataset) -> dict[str, Any]:
