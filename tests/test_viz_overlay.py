@@ -121,6 +121,11 @@ def test_films_are_large_enough_to_read_and_even(size, wanted):
     assert film_size(size) == wanted
 
 
+def test_a_film_is_never_too_wide_to_be_written():
+    assert film_size((4000, 40)) == (4096, 40)
+    assert film_size((16, 2000))[1] == 4096
+
+
 def test_a_camera_cannot_be_read_twice(tmp_path: Path):
     with pytest.raises(LabanError, match="can be read only once"):
         overlay_video("rtsp://nowhere.invalid/live", tmp_path / "a.mp4", Detected(WALK))

@@ -37,6 +37,8 @@ Box = tuple[float, float, float, float]
 
 SMALLEST, LARGEST = 480, 1080
 """Pixels of a film's shorter side: smaller videos are enlarged so that text can be read, larger ones shrunk."""
+LONGEST = 4096
+"""Pixels of the longer side, which encoders and players take."""
 PAGE = 60.0
 """Seconds of the running timeline; a longer video turns its pages."""
 MOST_LINES = 6
@@ -122,9 +124,10 @@ def annotated(
 
 
 def film_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(width, height), even, of a film of a video of `size`; the proportions stay."""
+    """(width, height), even, of a film of a video of `size`; the proportions stay, to the pixel pair."""
     short = min(size)
     scale = SMALLEST / short if short < SMALLEST else min(LARGEST / short, 1.0)
+    scale = min(scale, LONGEST / max(size))
     return 2 * max(round(size[0] * scale / 2), 1), 2 * max(round(size[1] * scale / 2), 1)
 
 
