@@ -17,9 +17,15 @@ from laban.errors import LabanError
 from laban.scores import table
 from laban.scores.source import Source, number, whole_number, words
 
+UNLABELLED = "proposal"
+"""The label of all entries of a file that names none."""
+
 
 def read_detections(path: str | Path) -> Instances:
-    """Detections of a file, also gzipped: `.json` (ActivityNet `results`), `.txt` (THUMOS14 kit), `.csv`, `.tsv`."""
+    """Detections of a file, also gzipped: `.json` (ActivityNet `results`), `.txt` (THUMOS14 kit), `.csv`, `.tsv`.
+
+    The JSON may be one of proposals, which have no label: all of them are then of the class `UNLABELLED`.
+    """
     source = open_source(path)
     if kind(path) == ".json":
         return _columns(source, list(_results(source)), _videos(source))
@@ -57,10 +63,11 @@ def _columns(source: Source, rows: list[Row], videos: Iterable[str] = ()) -> Ins
 
 
 def _results(source: Source) -> Iterator[Row]:
+    without = not any("label" in entry for _, _, entry in _entries(source))
     for video, place, entry in _entries(source):
         try:
             start, end = _span(entry)
-            label = " ".join(words(entry.get("label"), "label").split())
+            label = UNLABELLED if without else " ".join(words(entry.get("label"), "label").split())
             yield video, label, start, end, number(entry.get("score"), "score")
         except LabanError as error:
             raise source.fail(f"{place}: {error}") from None

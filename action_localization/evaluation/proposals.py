@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from action_localization.evaluation.detection import Labelled
@@ -51,6 +51,21 @@ class ProposalScores:
         return float(self.average_recall[near])
 
 
+@dataclass(frozen=True)
+class _Curve:
+    """For each truth: the rank of the first proposal that reaches it, and how many may be used at each point."""
+
+    truth: Instances
+    first: Int64[ndarray, "tious truths"]
+    allowed: Int64[ndarray, "truths points"]
+    numbers: Float64[ndarray, " points"]
+    videos: int
+
+    def recalled(self, tiou: int) -> Bool[ndarray, "truths points"]:
+        """Which truths are found at the threshold of a number."""
+        return self.first[tiou][:, None] < self.allowed
+
+
 def evaluate_proposals(
     truth: Labelled,
     proposals: Labelled,
@@ -63,6 +78,36 @@ def evaluate_proposals(
     Videos without truth are left out of the recall, but their proposals count as submitted; equal scores are taken in
     reverse order of the file, as the official evaluator does. Raises LabanError where nothing can be scored.
     """
+    curve = _curve(truth, proposals, most, tious)
+    recall = np.stack([curve.recalled(row).sum(axis=0) / len(curve.truth) for row in range(len(tious))])
+    return ProposalScores(tious, curve.numbers, recall, curve.videos, len(curve.truth))
+
+
+def bootstrap_proposals(
+    truth: Labelled, proposals: Labelled, *, numbers: tuple[float, ...] = (1, 5, 10, 100),
+    tious: tuple[float, ...] = PROTOCOLS["activitynet"].tious, repeats: int = 200, seed: int = 0,
+) -> Float64[ndarray, "repeats figures"]:  # fmt: skip
+    """AR at each of `numbers` (whole steps of the curve, which ends at the last), then AUC, over videos drawn with
+    replacement; a draw without any truth is NaN. Every video keeps the number of proposals that the whole set gave it.
+    """
+    curve = _curve(truth, proposals, numbers[-1], tious)
+    videos, points = len(curve.truth.videos), len(curve.numbers)
+    found = np.zeros((videos, points))
+    for row in range(len(tious)):
+        np.add.at(found, curve.truth.video, curve.recalled(row) / len(tious))
+    truths = np.bincount(curve.truth.video, minlength=videos)
+    rng = np.random.default_rng(seed)
+    result = np.empty((repeats, len(numbers) + 1))
+    for repeat in range(repeats):
+        weights = rng.multinomial(videos, np.full(videos, 1 / videos)).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            height = weights @ found / (weights @ truths)
+        scores = ProposalScores(tious, curve.numbers, height[None], curve.videos, len(curve.truth))
+        result[repeat] = [*map(scores.at, numbers), scores.auc]
+    return result
+
+
+def _curve(truth: Labelled, proposals: Labelled, most: float | None, tious: tuple[float, ...]) -> _Curve:
     truth, proposals = (_columns(one) for one in (truth, proposals))
     if not len(truth) or not len(proposals):
         raise LabanError(f"average recall needs truths and proposals; found {len(truth)} and {len(proposals)}")
@@ -79,8 +124,7 @@ def evaluate_proposals(
     first = _first_ranks(truth, proposals, by_video, dict(zip(with_truth.tolist(), size.tolist(), strict=True)), tious)
     budget = np.minimum((size[:, None] * share).astype(np.int64), size[:, None])
     allowed = budget[np.searchsorted(with_truth, truth.video)]
-    recall = np.stack([(rank[:, None] < allowed).sum(axis=0) / len(truth) for rank in first])
-    return ProposalScores(tious, share * (int(size.sum()) / videos), recall, videos, len(truth))
+    return _Curve(truth, first, allowed, share * (int(size.sum()) / videos), videos)
 
 
 def _columns(labelled: Labelled) -> Instances:

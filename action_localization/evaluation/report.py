@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,17 +49,13 @@ class DetectionReport:
 
     def table(self) -> str:
         """Markdown, in per cent, with what was counted."""
-        heads = ["", *(f"@{tiou:g}" for tiou in np.round(self.tious, 6)), "average"]
+        heads = [*(f"@{tiou:g}" for tiou in np.round(self.tious, 6)), "average"]
         n = self.rows[0].counts
         lines = [
             f"{self.protocol} ({self.about}): mAP in per cent [95 % of {self.repeats} bootstraps over videos]; "
             f"{n.videos} videos, {n.truths} truths of {self.classes} classes",
-            "| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1),
+            *table_lines(heads, self.rows),
         ]  # fmt: skip
-        for row in self.rows:
-            cells = [f"{100 * v:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
-                     for v, (low, high) in zip(row.values, row.interval.T, strict=True)]  # fmt: skip
-            lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
         first = self.rows[0]
         lines.append(f"{first.name}: {n.detections} detections ({n.unknown} of unknown class, {n.elsewhere} in other "
                      "videos)")  # fmt: skip
@@ -81,6 +77,29 @@ class DetectionReport:
                 "unknown": n.unknown, "elsewhere": n.elsewhere, "bootstraps": self.repeats, "rows": rows}  # fmt: skip
 
 
+def table_lines(heads: Sequence[str], rows: Sequence[ReportRow]) -> list[str]:
+    """A Markdown table of rows, in per cent with their intervals."""
+    lines = ["|  | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    for row in rows:
+        cells = [f"{100 * v:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
+                 for v, (low, high) in zip(row.values, row.interval.T, strict=True)]  # fmt: skip
+        lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def interval_of(drawn: Float64[ndarray, "repeats columns"]) -> Float64[ndarray, "2 columns"]:
+    """The middle 95 % of draws, of those that have a value."""
+    return np.nanpercentile(drawn, _SURE, axis=0)
+
+
+def check_videos(truth: Instances, detections: Mapping[str, Instances]) -> None:
+    """LabanError where no detection of a set lies in a video of the truth."""
+    for name, found in detections.items():
+        if len(found) and not set(found.videos) & set(truth.videos):
+            raise LabanError(f"{name}: none of its videos (such as {found.videos[0]}) is in the annotations "
+                             f"(such as {next(iter(truth.videos), 'none')})")  # fmt: skip
+
+
 def detection_report(
     corpus: Corpus, detections: Mapping[str, Instances], protocol: Protocol, *, repeats: int = 200, seed: int = 0
 ) -> DetectionReport:
@@ -89,10 +108,7 @@ def detection_report(
     LabanError where there is no truth, or no detection lies in a video of the truth.
     """
     truth = corpus.instances()
-    for name, found in detections.items():
-        if len(found) and not set(found.videos) & set(truth.videos):
-            raise LabanError(f"{name}: none of its videos (such as {found.videos[0]}) is in the annotations "
-                             f"(such as {truth.videos[0]})")  # fmt: skip
+    check_videos(truth, detections)
     everything = {**detections, **trivial_detections(corpus, seed=seed)}
     rows, classes = [], 0
     for name, found in everything.items():
@@ -100,7 +116,7 @@ def detection_report(
         drawn = bootstrap_detection(truth, found, protocol, repeats=repeats, seed=seed)
         drawn = np.concatenate([drawn, drawn.mean(1, keepdims=True)], 1)
         values, classes = np.append(scores.mean_ap, scores.average), len(scores.classes)
-        rows.append(ReportRow(name, values, np.nanpercentile(drawn, _SURE, axis=0), scores.counts))
+        rows.append(ReportRow(name, values, interval_of(drawn), scores.counts))
     return DetectionReport(protocol.name, protocol.about, protocol.tious, classes, repeats, tuple(rows))
 
 

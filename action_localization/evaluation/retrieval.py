@@ -59,6 +59,25 @@ def evaluate_retrieval(
     return RetrievalScores(rule, tious, tops, recall, len(truth))
 
 
+def bootstrap_retrieval(
+    truth: Labelled, answers: Labelled, *, tious: tuple[float, ...] = (0.3, 0.5, 0.7),
+    tops: tuple[int, ...] = (1, 2, 3, 4, 5), repeats: int = 200, seed: int = 0,
+) -> Float64[ndarray, "repeats tious tops"]:  # fmt: skip
+    """Recall@kx by the rule `ego4d` over videos drawn with replacement; a draw without any moment is NaN."""
+    truth, answers = (
+        one if isinstance(one, Instances) else Instances.from_timelines(one) for one in (truth, answers)
+    )  # fmt: skip
+    found = np.stack([_reached(truth, answers, tiou, tops, "ego4d") for tiou in tious])
+    drawn = len(truth.videos)
+    rng = np.random.default_rng(seed)
+    result = np.empty((repeats, len(tious), len(tops)))
+    for repeat in range(repeats):
+        weights = rng.multinomial(drawn, np.full(drawn, 1 / drawn)).astype(np.float64)[truth.video]
+        with np.errstate(invalid="ignore"):
+            result[repeat] = np.einsum("n,tnk->tk", weights, found) / weights.sum()
+    return result
+
+
 def _reached(
     truth: Instances, answers: Instances, tiou: float, tops: tuple[int, ...], rule: str
 ) -> Float64[ndarray, "truths tops"]:

@@ -116,14 +116,18 @@ def detect(
     key: Annotated[str | None, typer.Option("--key", help="Name of the array in npz and h5 files.")] = None,
     task: Annotated[str, typer.Option("--task", help="EPIC, EGTEA: verb, noun or action.")] = "action",
     fold: Annotated[int, typer.Option("--fold", min=1, help="Of several published splits.")] = 1,
+    measure: Annotated[
+        list[str] | None, typer.Option("--measure", help="map, proposals (AR, AUC), recall (R@kx); repeatable.")
+    ] = None,
     bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="For the intervals.")] = 200,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Detections of files or of checkpoints: mAP by a protocol, with intervals, beside trivial detections."""
+    """Detections of files or of checkpoints by a protocol, with intervals, beside trivial detections."""
     from action_localization.data.corpus import listed
     from action_localization.data.layouts import read_corpus
     from action_localization.data.options import ReadOptions
+    from action_localization.evaluation.measures import measure_named, measure_report, usual_measures
     from action_localization.evaluation.protocols import protocol_named
     from action_localization.evaluation.report import detection_report, submitted
     from action_localization.spine.learn import FeatureFolder, detect_corpus, side_car_of, task_named
@@ -131,6 +135,7 @@ def detect(
     if annotations is None or not (predictions or checkpoint) or bool(checkpoint) != bool(features):
         raise LabanError("eval detect: accepted: PREDICTIONS, or --checkpoint with --features; and --annotations")
     rule, chosen = protocol_named(protocol), task_named(task)
+    asked = [measure_named(name) for name in dict.fromkeys(measure or [])]
     corpus = read_corpus(annotations, ReadOptions(task=chosen, fold=fold))
     corpus = corpus.part(split) if split else corpus
     problems = listed(corpus.problems)
@@ -141,9 +146,19 @@ def detect(
             problems.append(f"{len(missing)} of {len(corpus.videos)} videos have no features, first {missing[0]}: "
                             "what is true in them counts as missed")  # fmt: skip
         found.update({name: detect_corpus(name, corpus, folder, quiet=json) for name in checkpoint or ()})
-    report = detection_report(corpus, found, rule, repeats=bootstraps, seed=seed)
-    results = {**report.to_json(), "split": split, "seed": seed, "problems": problems}
-    emit(results, json, [report.table(), *(f"note: {problem}" for problem in problems)])
+    results: dict[str, Any] = {"protocol": rule.name}
+    tables = []
+    for name in asked or usual_measures(corpus, found, rule):
+        if name == "map":
+            report = detection_report(corpus, found, rule, repeats=bootstraps, seed=seed)
+            results |= report.to_json()
+            tables.append(report.table())
+        else:
+            other = measure_report(corpus, found, rule, name, repeats=bootstraps, seed=seed)
+            results[name] = other.to_json()
+            tables.append(other.table())
+    results |= {"split": split, "seed": seed, "problems": problems}
+    emit(results, json, ["\n\n".join(tables), *(f"note: {problem}" for problem in problems)])
 
 
 def _named(paths: list[Path]) -> dict[str, Path]:
