@@ -14,6 +14,7 @@ from action_localization.evaluation.measures import measure_report, trivial_prop
 from action_localization.evaluation.proposals import bootstrap_proposals, evaluate_proposals
 from action_localization.evaluation.protocols import protocol_named
 from action_localization.evaluation.retrieval import bootstrap_retrieval, evaluate_retrieval
+from action_localization.evaluation.segmentation import bootstrap_segmentation, evaluate_segmentation
 from laban.cli import run
 from laban.errors import LabanError
 
@@ -119,3 +120,36 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     predictions.write_text(json.dumps({"results": {"v1": []}}))
     assert run(["eval", "detect", str(predictions), "--annotations", str(truth), "--measure", "proposals"]) == 2
     assert "found.json: average recall needs truths and proposals" in capsys.readouterr().err
+
+
+def test_frame_labels_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = {"a": ["background"] * 5 + ["cut"] * 20 + ["stir"] * 7, "b": ["stir"] * 31, "c": ["cut"] * 9 + ["stir"]}
+    found = {"a": ["cut"] * 22 + ["stir"] * 10, "b": ["stir"] * 11 + ["cut"] * 20, "c": truth["c"]}
+    for folder in ("gtea/groundTruth", "gtea/splits", "found"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "gtea/mapping.txt").write_text("0 background\n1 cut\n2 stir\n")
+    for name, labels in truth.items():
+        (tmp_path / f"gtea/groundTruth/{name}.txt").write_text("\n".join(labels) + "\n")
+        (tmp_path / f"found/{name}.txt").write_text("\n".join(found[name]) + "\n")
+    (tmp_path / "found/b.txt").rename(tmp_path / "found/b")
+    (tmp_path / "found/b").write_text("### Frame level recognition: ###\n" + " ".join(found["b"]))
+    asked = ["eval", "segmentation", str(tmp_path / "found"), "--annotations", str(tmp_path / "gtea")]
+    assert run([*asked, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    scores = evaluate_segmentation(truth, found)
+    expected = [scores.accuracy, scores.edit, *scores.f1]
+    assert list(said["rows"]["found"]["values"]) == ["accuracy", "edit", "F1@10", "F1@25", "F1@50"]
+    assert np.allclose(list(said["rows"]["found"]["values"].values()), np.array(expected) / 100, rtol=0, atol=1e-15)
+    assert (said["videos"], said["frames"]) == (3, 73)
+    assert said["rows"]["most common label"]["values"]["accuracy"] == pytest.approx(39 / 73)
+    one = {"a": truth["a"]}
+    drawn = bootstrap_segmentation(one, found, repeats=3)
+    alone = evaluate_segmentation(one, found)
+    assert np.allclose(drawn, [alone.accuracy, alone.edit, *alone.f1], rtol=0, atol=1e-12)
+    assert run(asked) == 0
+    assert "3 videos, 73 frames" in capsys.readouterr().out
+    (tmp_path / "found/a.txt").write_text("cut\n")
+    assert run(asked) == 2
+    assert "found: a: truth has 32 frames and the prediction 1" in capsys.readouterr().err
+    assert run([*asked[:2], str(tmp_path / "none"), *asked[3:]]) == 2
+    assert "holds no frame labels" in capsys.readouterr().err

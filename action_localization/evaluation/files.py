@@ -55,6 +55,26 @@ def read_epic_detections(path: str | Path) -> dict[Task, Instances]:
     return {task: _columns(source, found, _videos(source)) for task, found in rows.items()}
 
 
+def read_frame_labels(folder: str | Path) -> dict[str, list[str]]:
+    """The label of each frame of every video: `VIDEO.txt` with a label a line, or the file of MS-TCN, which has all of
+    them on the line after a heading that begins with `###`."""
+    folder = Path(folder)
+    paths = (
+        sorted(path for path in folder.iterdir() if path.suffix in ("", ".txt") and path.is_file())
+        if folder.is_dir()
+        else []
+    )
+    found = {}
+    for path in paths:
+        lines = [line.strip() for line in open_source(path).lines() if line.strip()]
+        if lines and lines[0].startswith("###"):
+            lines = [label for line in lines[1:] for label in line.split()]
+        found[path.stem] = lines
+    if not found:
+        raise LabanError(f"{folder}: holds no frame labels; accepted: a folder of VIDEO.txt with a label a line")
+    return found
+
+
 def _columns(source: Source, rows: list[Row], videos: Iterable[str] = ()) -> Instances:
     try:
         return Instances.from_rows(rows, videos)

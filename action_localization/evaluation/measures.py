@@ -1,9 +1,10 @@
-"""What else than mAP is asked of detections: average recall of proposals, and Ego4D's recall@kx, as reports."""
+"""Reports of what else than mAP is asked: average recall of proposals, Ego4D's recall@kx, scores of frame labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -24,7 +25,14 @@ from action_localization.evaluation.report import (
     trivial_detections,
 )
 from action_localization.evaluation.retrieval import bootstrap_retrieval, evaluate_retrieval
+from action_localization.evaluation.segmentation import (
+    OVERLAPS,
+    bootstrap_segmentation,
+    evaluate_segmentation,
+    frame_labels,
+)
 from laban.errors import LabanError
+from laban.timeline import FrameGrid
 
 Measure = Literal["map", "proposals", "recall"]
 
@@ -164,3 +172,66 @@ def trivial_proposals(corpus: Corpus, *, seed: int = 0, each: int = NUMBERS[-1])
     drawn = Instances(names, ("",), place, np.zeros(len(place), np.int64), start, start + long,
                       rng.uniform(0, 1, len(place)))  # fmt: skip
     return {WHOLE_ONCE: whole, f"{RANDOM}, {each} a video": drawn}
+
+
+# -------------------------------------------------------------------------------------------------- frame labels
+
+COMMONEST = "most common label"
+
+
+@dataclass(frozen=True)
+class SegmentationReport:
+    """Accuracy, edit and F1 of sets of frame labels, from 0 to 1; counts are of videos and frames."""
+
+    columns: tuple[str, ...]
+    repeats: int
+    videos: int
+    frames: int
+    rows: Mapping[str, tuple[Float64[ndarray, " columns"], Float64[ndarray, "2 columns"]]]
+
+    def table(self) -> str:
+        """Markdown, in per cent, with what was counted."""
+        counts = Counts(self.videos, 0, 0, 0, 0)
+        rows = [ReportRow(name, *figures, counts) for name, figures in self.rows.items()]
+        return "\n".join([
+            f"segmentation (evaluator of MS-TCN): in per cent [95 % of {self.repeats} bootstraps over videos]; "
+            f"{self.videos} videos, {self.frames} frames",
+            *table_lines(self.columns, rows),
+        ])  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values, from 0 to 1."""
+        rows = {
+            name: {"values": dict(zip(self.columns, values.tolist(), strict=True)),
+                   "interval": dict(zip(self.columns, interval.T.tolist(), strict=True))}
+            for name, (values, interval) in self.rows.items()
+        }  # fmt: skip
+        return {"protocol": "segmentation", "videos": self.videos, "frames": self.frames, "bootstraps": self.repeats,
+                "rows": rows}  # fmt: skip
+
+
+def segmentation_report(
+    corpus: Corpus, predictions: Mapping[str, Mapping[str, Sequence[str]]], *, background: Sequence[str],
+    repeats: int = 200, seed: int = 0,
+) -> SegmentationReport:  # fmt: skip
+    """Named sets of frame labels, then the commonest label everywhere, on the frames of the annotations.
+
+    Frames without annotation are of the first `background` label. LabanError where the annotations state no frame rate.
+    """
+    truth = {}
+    for name, video in corpus.videos.items():
+        if video.fps is None:
+            raise LabanError(f"{name}: has no frame rate; accepted: frame labels, such as MS-TCN's folders, or --fps")
+        truth[name] = frame_labels(video.timeline, FrameGrid.lasting(video.duration, video.fps), background[0])
+    labels, times = np.unique(list(chain(*truth.values())), return_counts=True)
+    common = {name: [str(labels[times.argmax()])] * len(frames) for name, frames in truth.items()}
+    rows = {}
+    for name, found in {**predictions, COMMONEST: common}.items():
+        try:
+            scores = evaluate_segmentation(truth, found, background=background)
+        except LabanError as error:
+            raise LabanError(f"{name}: {error}") from None
+        drawn = bootstrap_segmentation(truth, found, background=background, repeats=repeats, seed=seed)
+        rows[name] = np.array([scores.accuracy, scores.edit, *scores.f1]) / 100, interval_of(drawn / 100)
+    columns = ("accuracy", "edit", *(f"F1@{100 * overlap:g}" for overlap in OVERLAPS))
+    return SegmentationReport(columns, repeats, len(truth), int(times.sum()), rows)

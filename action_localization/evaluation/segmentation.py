@@ -42,22 +42,46 @@ def evaluate_segmentation(
     Segments of `background` labels are left out of edit and F1, their frames count for the accuracy. Raises LabanError
     for a video without prediction or of another length.
     """
+    each = _by_video(truth, predictions, background, overlaps)
+    accuracy, edit, *f1 = _figures(each, np.ones(len(each))).tolist()
+    return SegmentationScores(accuracy, edit, tuple(f1), overlaps, len(each), int(each[:, 1].sum()))
+
+
+def bootstrap_segmentation(
+    truth: Mapping[str, Frames], predictions: Mapping[str, Frames], *,
+    background: Collection[str | int] = ("background",), overlaps: tuple[float, ...] = OVERLAPS, repeats: int = 200,
+    seed: int = 0,
+) -> Float64[ndarray, "repeats figures"]:  # fmt: skip
+    """Accuracy, edit and F1 at each overlap, in per cent, over videos drawn with replacement."""
+    each = _by_video(truth, predictions, background, overlaps)
+    rng, drawn = np.random.default_rng(seed), len(each)
+    weights = rng.multinomial(drawn, np.full(drawn, 1 / drawn), size=repeats).astype(np.float64)
+    return np.stack([_figures(each, weight) for weight in weights])
+
+
+def _by_video(
+    truth: Mapping[str, Frames], predictions: Mapping[str, Frames], background: Collection[str | int],
+    overlaps: tuple[float, ...],
+) -> Float64[ndarray, "videos columns"]:  # fmt: skip
+    """Right frames, frames, the edit score, then hits, false and missed segments at each overlap."""
     if not truth:
         raise LabanError("segmentation scores need at least one video")
-    right, edits, counts = 0, [], np.zeros((len(overlaps), 3))
-    frames = 0
+    rows = []
     for name, labels in truth.items():
         true, found = _pair(name, labels, predictions)
-        frames += len(true)
-        right += int((true == found).sum())
         ours, theirs = _segments(found, background), _segments(true, background)
-        edits.append(_edit(ours[0].tolist(), theirs[0].tolist()))
-        counts += np.array([_f1_counts(ours, theirs, overlap) for overlap in overlaps])
-    hits, false, missed = counts.T
-    f1 = np.divide(2 * hits, 2 * hits + false + missed, out=np.zeros(len(overlaps)), where=hits > 0)
-    return SegmentationScores(
-        100 * right / frames, float(np.mean(edits)), tuple((100 * f1).tolist()), overlaps, len(truth), frames
-    )
+        counts = [count for overlap in overlaps for count in _f1_counts(ours, theirs, overlap)]
+        edit = _edit(ours[0].tolist(), theirs[0].tolist())
+        rows.append([float((true == found).sum()), len(true), edit, *counts])
+    return np.array(rows, np.float64)
+
+
+def _figures(each: Float64[ndarray, "videos columns"], weight: Float64[ndarray, " videos"]) -> Float64[ndarray, " _"]:
+    """Accuracy, edit and F1 of videos that count `weight` times."""
+    right, frames, edit, *counts = weight @ each
+    hits, false, missed = np.reshape(counts, (-1, 3)).T
+    f1 = np.divide(2 * hits, 2 * hits + false + missed, out=np.zeros(len(hits)), where=hits > 0)
+    return 100 * np.array([right / frames, edit / weight.sum() / 100, *f1])
 
 
 def frame_labels(timeline: Timeline, grid: FrameGrid, background: str = "background") -> list[str]:

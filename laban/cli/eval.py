@@ -161,6 +161,36 @@ def detect(
     emit(results, json, ["\n\n".join(tables), *(f"note: {problem}" for problem in problems)])
 
 
+@app.command()
+def segmentation(
+    predictions: Annotated[Path, typer.Argument(help="Folder of VIDEO.txt with a label a line, or MS-TCN's files.")],
+    annotations: Annotated[
+        Path, typer.Option("--annotations", help="Frame labels: MS-TCN's folders, or JSON of runs.")
+    ],
+    split: Annotated[str | None, typer.Option("--split", help="Part to score, as the annotations name it.")] = None,
+    fold: Annotated[int, typer.Option("--fold", min=1, help="Of several published splits.")] = 1,
+    fps: Annotated[float | None, typer.Option("--fps", help="Where the annotations do not state it.")] = None,
+    background: Annotated[list[str] | None, typer.Option("--background", help="Of no segment; repeatable.")] = None,
+    bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="For the intervals.")] = 200,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Frame labels by MS-TCN's protocol: accuracy, edit and F1@k, beside the most common label everywhere."""
+    from action_localization.data.corpus import listed
+    from action_localization.data.layouts import read_corpus
+    from action_localization.data.options import ReadOptions
+    from action_localization.evaluation.files import read_frame_labels
+    from action_localization.evaluation.measures import segmentation_report
+
+    corpus = read_corpus(annotations, ReadOptions(fold=fold, fps=fps))
+    corpus = corpus.part(split) if split else corpus
+    found = {predictions.name: read_frame_labels(predictions)}
+    report = segmentation_report(corpus, found, background=background or ["background"], repeats=bootstraps, seed=seed)
+    problems = listed(corpus.problems)
+    results = {**report.to_json(), "split": split, "seed": seed, "problems": problems}
+    emit(results, json, [report.table(), *(f"note: {problem}" for problem in problems)])
+
+
 def _named(paths: list[Path]) -> dict[str, Path]:
     """Files by their names, or by their paths where two have one name."""
     names = [path.name for path in paths]
