@@ -34,7 +34,7 @@ from action_localization.spine.detect import detect_features
 from laban.errors import LabanError
 from laban.timeline import Segment, Timeline
 from laban.weights import find_weights
-from models.features import read_features, side_car_path
+from models.features import FOLDER_SIDE_CAR, read_features, side_car_path
 from models.formats import read_motion
 from models.formats.arrays import array_names
 from models.motion import Motion
@@ -251,7 +251,7 @@ def _config(checkpoint: str | Path) -> dict[str, Any]:
 
 
 def _holds_features(path: Path) -> bool:
-    if side_car_path(path).is_file():
+    if side_car_path(path).is_file() or (path.parent / FOLDER_SIDE_CAR).is_file():
         return True
     return path.suffix.lower() == ".npz" and path.is_file() and array_names(path) == ["features"]
 

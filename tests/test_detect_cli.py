@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from action_localization.detect import source_kind
 from laban.cli import run
 from laban.scores import read_timeline
 from models.features import Features, FrameGrid, write_features
@@ -181,6 +182,13 @@ def test_features_with_their_checkpoint(feature_checkpoint, here, capsys):
     capsys.readouterr()
     assert run(["detect", "b.npy", "--checkpoint", feature_checkpoint, "-o", "b.json"]) == 0
     assert "features are by mvit_b_16x4; the checkpoint was trained on x3d_s's" in capsys.readouterr().err
+
+
+def test_a_side_car_of_the_folder_tells_features_from_motions(tmp_path):
+    np.save(tmp_path / "clip.npy", np.zeros((24, 8), np.float32), allow_pickle=False)
+    assert source_kind(tmp_path / "clip.npy") == "motion"
+    (tmp_path / "features.json").write_text('{"fps": 4}')
+    assert source_kind(tmp_path / "clip.npy") == "features"
 
 
 def no_side_car(here: Path) -> str:
