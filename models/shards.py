@@ -98,15 +98,21 @@ def _numbers(values: ndarray, where: str) -> Float32[ndarray, "time width"]:
 # --------------------------------------------------------------------------------------------------------- writing
 
 
-def write_shards(samples: Iterable[Sample], folder: str | Path, *, shard_bytes: int = 256 << 20) -> list[Path]:
+def write_shards(
+    samples: Iterable[Sample], folder: str | Path, *, shard_bytes: int = 256 << 20, overwrite: bool = False
+) -> list[Path]:
     """Write `shard-000000.tar` and so on, each closed once it holds `shard_bytes`; returns their paths.
 
-    Arrays keep 32 bits. The same samples give the same bytes. LabanError for a name that comes twice.
+    Arrays keep 32 bits. The same samples give the same bytes. LabanError for a name that comes twice, and for a
+    folder that holds shards already unless `overwrite`: they are replaced, and those left over deleted at the end.
     """
+    old = sorted(Path(folder).glob("shard-*.tar"))
     paths: list[Path] = []
     seen: set[str] = set()
     waiting = iter(samples)
     sample = next(waiting, None)
+    if sample is not None and old and not overwrite:
+        raise LabanError(f"{folder}: holds {len(old)} shards already; name another folder or give --overwrite")
     while sample is not None:
         path = Path(folder) / f"shard-{len(paths):06d}.tar"
         with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
@@ -120,6 +126,8 @@ def write_shards(samples: Iterable[Sample], folder: str | Path, *, shard_bytes: 
                     archive.addfile(info, io.BytesIO(content))
                 sample = next(waiting, None)
         paths.append(path)
+    for left in set(old) - set(paths) if paths else ():
+        left.unlink()
     return paths
 
 

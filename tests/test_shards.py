@@ -186,6 +186,14 @@ def test_batches_from_shards_are_a_function_of_seed_and_step(tmp_path: Path) -> 
     assert torch.equal(other(5).features, one(5).features)
 
 
+def test_a_smaller_set_leaves_nothing_of_a_larger_one(tmp_path: Path) -> None:
+    before = write_shards(samples(), tmp_path, shard_bytes=5000)
+    with pytest.raises(LabanError, match=f"holds {len(before)} shards already"):
+        write_shards(samples()[:1], tmp_path)
+    assert sorted(tmp_path.iterdir()) == before and len(before) > 1
+    assert write_shards(samples()[:1], tmp_path, overwrite=True) == sorted(tmp_path.iterdir()) == before[:1]
+
+
 def test_pack_then_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "features").mkdir()
     database = {}
@@ -208,7 +216,9 @@ def test_pack_then_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "4 of 4 videos have features" in capsys.readouterr().out
     assert (tmp_path / "ck" / "model.safetensors").is_file()
     (tmp_path / "features" / "features.json").unlink()
-    assert run([*packed, "--grid", "4,1,1", "--json"]) == 0
+    assert run([*packed, "--grid", "4,1,1", "--json"]) == 2
+    assert "holds 1 shards already" in capsys.readouterr().err
+    assert run([*packed, "--grid", "4,1,1", "--json", "--overwrite"]) == 0
     assert next(read_shard(shards[0])).read().features.grid.fps == 4
     (tmp_path / "bare").mkdir()
     assert run([*packed[:2], "--features", str(tmp_path / "bare"), *packed[4:]]) == 2

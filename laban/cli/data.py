@@ -91,6 +91,7 @@ def shards(
         str | None, typer.Option("--grid", help="FPS,STRIDE,WINDOW[,OFFSET] of features without side-cars.")
     ] = None,
     key: Annotated[str | None, typer.Option("--key", help="Name of the array in npz and h5 files.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards that the folder holds.")] = False,
     json: Json = False,
 ) -> None:
     """Pack features and their truth into tar files, for `laban train detect --shards`."""
@@ -111,7 +112,7 @@ def shards(
                 count += 1
                 advance(1)
 
-        paths = write_shards(counted(), output, shard_bytes=size << 20)
+        paths = write_shards(counted(), output, shard_bytes=size << 20, overwrite=overwrite)
     if not paths:
         raise LabanError(f"{features}: has features of none of {len(corpus.videos)} videos "
                          f"(such as {next(iter(corpus.videos))})")  # fmt: skip
