@@ -79,9 +79,8 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         return _complain(_with_hint(error))
     except OSError as error:
-        if error.filename is None:
-            raise
-        return _complain(f"{error.filename}: {error.strerror or error}")
+        said = error.strerror or str(error) or type(error).__name__
+        return _complain(said if error.filename is None else f"{error.filename}: {said}")
     if status == EXIT_INTERRUPTED:
         print("laban: interrupted; nothing half-written", file=sys.stderr)
     return status if isinstance(status, int) else 0
