@@ -279,6 +279,19 @@ def test_own_tables(tmp_path):
     assert triples(read_corpus(write(tmp_path / "own.csv", text))) == TRUTH
 
 
+def test_every_bad_row_of_an_own_table_is_listed(tmp_path):
+    text = "timeline,start,end,label\na,1,2,run\na,5,4,run\na,3,4.5,jump\nb,x,2,run\nb,0,2,run\n"
+    path = write(tmp_path / "own.csv", text)
+    corpus = read_corpus(path)
+    assert triples(corpus) == TRUTH
+    assert [(p.item, p.dropped) for p in corpus.problems] == [("line 3", True), ("line 5", True)]
+    assert "end 4 is not after start 5" in corpus.problems[0].found and "'x'" in corpus.problems[1].found
+    with pytest.raises(LabanError, match=r"own\.csv: 2 of 5 annotations are unusable"):
+        read_corpus(path, ReadOptions(strict=True))
+    with pytest.raises(LabanError, match="1 of 1 annotations are unusable"):
+        read_corpus(write(tmp_path / "none.csv", "start,end,label\n2,1,run\n"))
+
+
 def test_lists_of_classes_and_their_splits(tmp_path):
     assert read_classes(write(tmp_path / "a.txt", "7 BaseballPitch\n9 BasketballDunk\n")) == (
         "BaseballPitch",

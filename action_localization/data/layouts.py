@@ -133,9 +133,14 @@ def _table(source: Source) -> Reader:
 
 def _own(source: Source, options: ReadOptions) -> Corpus:
     """A timeline table of the user's own (see `laban.scores.table`)."""
-    reader = table.read if kind(source.path) in (".csv", ".tsv") else READERS[".txt"]
     builder = Builder(source.path.name.split(".")[0], source.path, options.classes)
-    for name, timeline in reader(source).items():
+
+    def bad(line: int, found: str) -> None:
+        builder.annotations += 1
+        builder.note(f"line {line}", found)
+
+    own = table.read(source, bad) if kind(source.path) in (".csv", ".tsv") else READERS[".txt"](source)
+    for name, timeline in own.items():
         builder.video(name, timeline.duration)
         for place, segment in enumerate(timeline.segments):
             builder.add(name, f"{name}[{place}]", segment.start, segment.end, segment.label)

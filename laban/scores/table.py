@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
 from laban.errors import LabanError
@@ -19,8 +19,12 @@ ALIASES = {"text": "label", "action": "label", "video": "timeline", "name": "tim
 DELIMITERS = ",;\t"
 
 
-def read(source: Source) -> dict[str, Timeline]:
-    """Timelines by the `timeline` column, else one named after the file; a header alone is one empty timeline."""
+def read(source: Source, bad: Callable[[int, str], None] | None = None) -> dict[str, Timeline]:
+    """Timelines by the `timeline` column, else one named after the file; a header alone is one empty timeline.
+
+    `bad` is told the line and the reason of each row that is wrong, which is then left out; without it the first one is
+    a LabanError.
+    """
     lines = source.lines()
     delimiter = max(DELIMITERS, key=lines[0].count)
     rows = csv.reader([f"{line}\n" for line in lines], delimiter=delimiter, strict=True)
@@ -31,8 +35,13 @@ def read(source: Source) -> dict[str, Timeline]:
         for row in rows:
             if not any(cell.strip() for cell in row):
                 continue
-            with source.at(rows.line_num):
+            try:
                 name, segment, duration = _row(columns, row, source.path.stem)
+            except LabanError as error:
+                if bad is None:
+                    raise source.fail(str(error), rows.line_num) from None
+                bad(rows.line_num, str(error))
+                continue
             segments.setdefault(name, []).append(segment)
             durations[name] = max(duration, durations.get(name, 0.0))
     except csv.Error as error:
