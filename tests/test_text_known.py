@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from laban.errors import LabanError
 from laban.weights import find_weights
+from models.text import known
 from models.text.encoder import CachedEncoder, OneText, load_text_encoder
 from models.text.known import known_actions, load_known, representative_captions
 from models.text.phrases import PHRASES
@@ -158,3 +159,16 @@ def test_the_embedded_table_is_of_the_present_captions_and_encoder() -> None:
         few.vectors[few.actions.index("wave")] @ sentence[0], torch.tensor(1.0), atol=2e-3, rtol=0
     )
     assert few.probe.log_probabilities(sentence).exp().sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_an_old_table_goes_only_when_the_new_one_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = tmp_path / "known-old.npz", tmp_path / "known-new.npz"
+    old.touch()
+    monkeypatch.setattr(known, "load_text_encoder", lambda name: None)
+    monkeypatch.setattr(known, "known_actions", lambda actions, encoder, cache: None)
+    with pytest.raises(LabanError, match="could not be written"):
+        known.write_table(tmp_path)
+    assert list(tmp_path.iterdir()) == [old]
+    monkeypatch.setattr(known, "known_actions", lambda actions, encoder, cache: (cache / new.name).touch())
+    assert known.write_table(tmp_path) == new
+    assert list(tmp_path.iterdir()) == [new]

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -278,10 +279,16 @@ def _shown(value: tuple[str, ...] | int) -> str:
 
 def write_table(folder: str | Path) -> Path:
     """Make the table of all template actions for a text_student checkpoint and put it into its folder."""
+    with TemporaryDirectory(prefix=".known-", dir=folder) as made:
+        known_actions(PHRASES, load_text_encoder(str(folder)), cache=Path(made))
+        fresh = next(Path(made).glob("known-*.npz"), None)
+        if fresh is None:
+            raise LabanError(f"{folder}: the table of known actions could not be written")
+        new = fresh.replace(Path(folder) / fresh.name)
     for old in Path(folder).glob("known-*.npz"):
-        old.unlink()
-    known_actions(PHRASES, load_text_encoder(str(folder)), cache=Path(folder))
-    return next(Path(folder).glob("known-*.npz"))
+        if old != new:
+            old.unlink()
+    return new
 
 
 if __name__ == "__main__":
