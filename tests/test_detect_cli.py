@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -16,6 +19,7 @@ from action_localization.detect import source_kind
 from laban.cli import run
 from laban.scores import read_timeline
 from models.features import Features, FrameGrid, write_features
+from models.video import images
 from tests.detect_files import Standing, save_pose_detector, save_random
 from tests.video_files import write_video
 
@@ -295,6 +299,38 @@ def test_an_interrupted_reading_leaves_nothing(clip, checkpoint, here, monkeypat
     assert run(["detect", str(clip), "--checkpoint", checkpoint, "--overlay", "x.mp4"]) == 130
     assert names(here) == []
     assert capsys.readouterr().err == "laban: interrupted; nothing half-written\n"
+
+
+@pytest.mark.parametrize(("stops", "status"), [((20,), 0), ((20, 20), 130)])
+def test_a_live_source_is_stopped_by_one_interrupt_and_aborted_by_two(stops, status, checkpoint, here, monkeypatch,
+                                                                      tmp_path, capsys):  # fmt: skip
+    opened = images.open_folder
+
+    @contextmanager
+    def live(*arguments):
+        with opened(*arguments) as (info, raw):
+            yield replace(info, live=True, seconds=None, frames=None), interrupting(raw)
+
+    def interrupting(raw):
+        for index, item in enumerate(raw):
+            for _ in range(stops.count(index)):
+                signal.raise_signal(signal.SIGINT)
+            yield item
+
+    monkeypatch.setattr(images, "open_folder", live)
+    (tmp_path / "pictures").mkdir()
+    for index in range(60):
+        Image.new("RGB", SIZE, (index, 99, 0)).save(tmp_path / "pictures" / f"{index}.png")
+    before = signal.getsignal(signal.SIGINT)
+    asked = [str(tmp_path / "pictures"), "--rate", "20", "--json"]
+    assert run(["detect", *asked, "--checkpoint", checkpoint, "-o", "a.json"]) == status
+    out, err = capsys.readouterr()
+    assert "laban: reading stopped" in err and signal.getsignal(signal.SIGINT) is before
+    assert names(here) == (["a.json"] if status == 0 else [])
+    if status == 0:
+        assert json.loads(out)["seconds"] == pytest.approx(21 / 20)
+        assert run(["extract", *asked, "-o", "x.npz"]) == 0
+        assert json.loads(capsys.readouterr().out)["features"][0]["rows"] == 21
 
 
 def test_an_interrupted_drawing_leaves_no_film(clip, checkpoint, here, monkeypatch, capsys):

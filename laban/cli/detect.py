@@ -154,11 +154,11 @@ def _detect(job: Job, kind: Kind, options: DetectOptions, *, quiet: bool) -> tup
     if kind == "motion":
         return detect_motion_file(job.source, options), None
     from models.video.pose import FPS
-    from models.video.reading import open_video, tidy_times
+    from models.video.reading import open_video, stoppable, tidy_times
     from viz.sheet import Thumbnails
 
     thumbnails = Thumbnails() if any(path.suffix.lower() in FIGURES for path in job.outputs) else None
-    with open_video(job.source, rate=options.rate) as video:
+    with open_video(job.source, rate=options.rate) as video, stoppable(video):
         if thumbnails is not None:
             video.raw = thumbnails.watch(tidy_times(video.raw, video.info, video.notes), video.size())
         lasts = min((s for s in (video.info.seconds, options.seconds) if s is not None), default=None)

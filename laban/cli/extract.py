@@ -35,12 +35,12 @@ def command(
     from models.devices import pick_device
     from models.features import check_suffix, write_features
     from models.video.extract import Extraction, check_encoder, expected_rows, extract
-    from models.video.reading import open_video, until
+    from models.video.reading import open_video, stoppable, until
 
     check_suffix(output)
     what = Extraction(encoder, weights, people, stride, str(pick_device(device.value)))
     check_encoder(what)
-    with open_video(source, rate=rate) as video:
+    with open_video(source, rate=rate) as video, stoppable(video):
         info = video.info
         video.raw = video.raw if seconds is None else until(video.raw, seconds)
         with progress(f"{encoder} of {Path(source).name}", expected_rows(video, what), quiet=json) as advance:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -88,6 +91,37 @@ def open_video(source: str | Path, *, rate: float | None = None) -> Iterator[Vid
     opener = images.open_folder if images.is_folder(source) else container.open_container
     with opener(str(source), rate, notes) as (info, raw):
         yield Video(info, raw, notes)
+
+
+@contextmanager
+def stoppable(video: Video) -> Iterator[None]:
+    """While the block runs, the first Ctrl-C ends the reading of a camera or address after the picture at hand.
+
+    The next one interrupts as ever; so does the first for files.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not video.info.live or before is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopped.set()
+        signal.signal(signal.SIGINT, before)
+        print("laban: reading stopped; finishing with what was read (Ctrl-C again aborts)", file=sys.stderr)
+
+    def pictures(raw: Iterator[Raw]) -> Iterator[Raw]:
+        for item in raw:
+            yield item
+            if stopped.is_set():
+                return
+
+    video.raw = pictures(video.raw)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def until(raw: Iterator[Raw], seconds: float) -> Iterator[Raw]:
