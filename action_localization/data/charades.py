@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from action_localization.data.corpus import Builder, Corpus
 from action_localization.data.options import ReadOptions
-from action_localization.data.source import beside, table
+from action_localization.data.source import beside, split_in_name, table
 from action_localization.data.thumos import charades_classes
 from laban.scores.source import Source
 
@@ -15,7 +15,7 @@ def read(source: Source, options: ReadOptions) -> Corpus:
     names = charades_classes(there) if there else []
     code = {f"c{number:03d}": name for number, name in enumerate(names)}
     builder = Builder("charades", source.path, options.classes or tuple(names) or None)
-    split = next((name for name in ("train", "test") if name in source.path.name.lower()), "")
+    split = split_in_name(source, "train", "test")
     for line, row in table(source, ("id", "actions", "length")):
         builder.video(row["id"], row["length"], split)
         for action in filter(None, row["actions"].split(";")):

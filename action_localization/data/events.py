@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from action_localization.data.corpus import Builder, Corpus
 from action_localization.data.options import ReadOptions
-from action_localization.data.source import table
+from action_localization.data.source import split_in_name, table
 from laban.scores.source import Source
 
 CLIP_SECONDS = 10.0
@@ -37,7 +37,7 @@ def read_ave(source: Source, options: ReadOptions) -> Corpus:
 def read_avvp(source: Source, options: ReadOptions) -> Corpus:
     """LLP: tab-separated `filename, onset, offset, event_labels`; without times (training) a label spans the clip."""
     builder = Builder("llp", source.path, options.classes)
-    split = next((name for name in ("train", "eval", "val", "test") if name in source.path.name.lower()), "")
+    split = split_in_name(source, "train", "eval", "val", "test")
     for line, row in table(source, ("filename", "event_labels"), "\t"):
         builder.video(row["filename"], CLIP_SECONDS, split)
         for label in filter(None, row["event_labels"].split(",")):
@@ -49,7 +49,7 @@ def read_avvp(source: Source, options: ReadOptions) -> Corpus:
 def read_countix(source: Source, options: ReadOptions) -> Corpus:
     """Countix: the repeated interval of a Kinetics clip, in seconds of the whole video; one class if none is given."""
     builder = Builder("countix", source.path, options.classes)
-    split = next((name for name in ("train", "val", "test") if name in source.path.name.lower()), "")
+    split = split_in_name(source, "train", "val", "test")
     for line, row in table(source, ("video_id", "repetition_start", "repetition_end")):
         builder.video(row["video_id"], row.get("kinetics_end", 0.0), split)
         label = row.get("class", "repetition")
@@ -60,7 +60,7 @@ def read_countix(source: Source, options: ReadOptions) -> Corpus:
 def read_repcount(source: Source, options: ReadOptions) -> Corpus:
     """RepCount: columns `type`, `name` and `L1`, `L2`, … with first and last frame of every cycle."""
     builder = Builder("repcount", source.path, options.classes)
-    split = next((name for name in ("train", "valid", "test") if name in source.path.name.lower()), "")
+    split = split_in_name(source, "train", "valid", "test")
     fps = options.fps or REPCOUNT_FPS
     for line, row in table(source, ("type", "name", "count", "L1")):
         label = SAME_CLASS.get(row["type"], row["type"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from action_localization.data.corpus import Builder, Corpus
 from action_localization.data.options import ReadOptions
-from action_localization.data.source import beside, cells, open_source, table
+from action_localization.data.source import beside, cells, open_source, split_in_name, table
 from laban.errors import LabanError
 from laban.scores.source import Source, number
 
@@ -35,7 +35,7 @@ def read_epic(source: Source, options: ReadOptions) -> Corpus:
     verbs, nouns = epic_names(source.path)
     builder = Builder(f"epic100-{options.task}", source.path, options.classes)
     videos = _video_info(source.path)
-    split = next((name for name in ("validation", "train", "test") if name in source.path.name.lower()), "")
+    split = split_in_name(source, "validation", "train", "test")
     needed = ("narration_id", "video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
     for line, row in table(source, needed):
         duration, fps = videos.get(row["video_id"], (0.0, None))
@@ -92,7 +92,7 @@ def read_rulstm(source: Source, options: ReadOptions) -> Corpus:
     builder = Builder(source.path.name.split(".")[0], source.path, options.classes)
     actions, (verbs, nouns) = _actions(source.path), epic_names(source.path)
     videos = _video_info(source.path)
-    split = next((name for name in ("validation", "training", "test") if name in source.path.name.lower()), "")
+    split = split_in_name(source, "validation", "training", "test")
     fps = options.fps or RULSTM_FPS
     for line, row in cells(source):
         item = f"line {line}"

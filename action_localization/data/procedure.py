@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from action_localization.data.corpus import Builder, Corpus
 from action_localization.data.options import ReadOptions
-from action_localization.data.source import beside, open_source
+from action_localization.data.source import beside, open_source, split_in_name
 from laban.scores.source import Source
 
 
@@ -30,7 +30,7 @@ def read_crosstask(source: Source, options: ReadOptions) -> Corpus:
     there = beside(source.path, "crosstask_cls_step.json")
     tasks = open_source(there).document if there else {}
     builder = Builder("crosstask", source.path, options.classes)
-    split = next((name for name in ("train", "test") if name in source.path.name.lower()), "")
+    split = split_in_name(source, "train", "test")
     for record in source.document:
         task, video = str(record["task"]), str(record["vid"])
         names = tasks.get(task, {}).get("step_name", {})

@@ -8,14 +8,14 @@ from __future__ import annotations
 from action_localization.data.corpus import Builder, Corpus
 from action_localization.data.database import video_id
 from action_localization.data.options import ReadOptions
-from action_localization.data.source import records
+from action_localization.data.source import records, split_in_name
 from laban.scores.source import Source
 
 
 def read_captions(source: Source, options: ReadOptions) -> Corpus:
     """`{video: {duration, timestamps, sentences}}` in seconds, or with `fps` and `num_frames` (TACoS) in frames."""
     builder = Builder(source.path.name.split(".")[0], source.path)
-    split = _split(source)
+    split = split_in_name(source, "train", "val", "test")
     for video, entry in source.document.items():
         fps = entry.get("fps")
         rate = fps if isinstance(fps, (int, float)) and fps > 0 else 1.0
@@ -35,7 +35,7 @@ def read_captions(source: Source, options: ReadOptions) -> Corpus:
 def read_charades_sta(source: Source, options: ReadOptions) -> Corpus:
     """Lines of `VIDEO START END##sentence`."""
     builder = Builder("charades-sta", source.path)
-    split = _split(source)
+    split = split_in_name(source, "train", "val", "test")
     for line, text in enumerate(source.lines(), 1):
         if not text.strip():
             continue
@@ -51,7 +51,7 @@ def read_charades_sta(source: Source, options: ReadOptions) -> Corpus:
 def read_queries(source: Source, options: ReadOptions) -> Corpus:
     """QVHighlights and the sets in its form, one query a line; a file without windows gives videos without segments."""
     builder = Builder(source.path.name.split(".")[0], source.path)
-    split = _split(source)
+    split = split_in_name(source, "train", "val", "test")
     for line, record in records(source):
         video = str(record.get("vid", ""))
         if "pred_relevant_windows" in record:
@@ -62,8 +62,3 @@ def read_queries(source: Source, options: ReadOptions) -> Corpus:
         for place, span in enumerate(record.get("relevant_windows") or ()):
             builder.add(video, f"line {line}.relevant_windows[{place}]", span[0], span[1], record["query"])
     return builder.build((), strict=options.strict)
-
-
-def _split(source: Source) -> str:
-    name = source.path.name.lower()
-    return next((split for split in ("train", "val", "test") if split in name), "")

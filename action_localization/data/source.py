@@ -46,6 +46,12 @@ def beside(path: Path, name: str) -> Path | None:
     return next((found for found in (path.parent / name, path.parent / f"{name}.gz") if found.is_file()), None)
 
 
+def split_in_name(source: Source, *splits: str) -> str:
+    """The first of `splits` that the file's name holds, "" if it holds none."""
+    name = source.path.name.lower()
+    return next((split for split in splits if split in name), "")
+
+
 def records(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file with one JSON object a line, with their line numbers."""
     for number, line in enumerate(source.lines(), 1):

@@ -7,20 +7,16 @@ reverse order of the file, as the ActivityNet evaluator does; in the kit in orde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
-from action_localization.evaluation.instances import Instances, positions
+from action_localization.evaluation.instances import Instances, Labelled, as_instances, positions
 from action_localization.evaluation.matching import Intervals, assign, overlapping
 from action_localization.evaluation.protocols import AMBIGUOUS, Protocol, protocol_named
 from laban.errors import LabanError
-from laban.timeline import Timeline
-
-Labelled = Instances | Mapping[str, Timeline]
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ def evaluate_detection(truth: Labelled, detections: Labelled, protocol: Protocol
     the truth labels "Ambiguous" are of no class. Raises LabanError when no truth is left to score.
     """
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
-    ranked, counts = _prepare(_columns(truth), _columns(detections), protocol)
+    ranked, counts = _prepare(as_instances(truth), as_instances(detections), protocol)
     ap = _average_precision(ranked, _hits(ranked, protocol), protocol)
     return DetectionScores(protocol.name, protocol.tious, ranked.classes, ap, counts)
 
@@ -124,7 +120,7 @@ def bootstrap_detection(
     and a draw without any truth is NaN.
     """
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
-    ranked, _ = _prepare(_columns(truth), _columns(detections), protocol)
+    ranked, _ = _prepare(as_instances(truth), as_instances(detections), protocol)
     hits, drawn = _hits(ranked, protocol), len(ranked.videos)
     rng = np.random.default_rng(seed)
     result = np.empty((repeats, len(protocol.tious)))
@@ -138,10 +134,6 @@ def bootstrap_detection(
 
 
 # ---------------------------------------------------------------------------------------------------- preparation
-
-
-def _columns(labelled: Labelled) -> Instances:
-    return labelled if isinstance(labelled, Instances) else Instances.from_timelines(labelled)
 
 
 def _prepare(truth: Instances, detections: Instances, protocol: Protocol) -> tuple[_Ranked, Counts]:

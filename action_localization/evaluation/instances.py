@@ -100,6 +100,15 @@ class Instances:
         return replace(self, labels=tuple(labels), label=_indices(labels, new)[self.label])
 
 
+Labelled = Instances | Mapping[str, Timeline]
+"""What evaluators take: columns, or a timeline for each video."""
+
+
+def as_instances(labelled: Labelled) -> Instances:
+    """Columns as they are, or those of timelines."""
+    return labelled if isinstance(labelled, Instances) else Instances.from_timelines(labelled)
+
+
 def positions(names: tuple[str, ...], among: tuple[str, ...]) -> Int64[ndarray, " n"]:
     """Where each name stands in `among`; -1 where it does not."""
     index = {name: position for position, name in enumerate(among)}

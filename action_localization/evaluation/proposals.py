@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
-from action_localization.evaluation.detection import Labelled
-from action_localization.evaluation.instances import Instances, overlap, positions
+from action_localization.evaluation.instances import Instances, Labelled, as_instances, overlap, positions
 from action_localization.evaluation.protocols import PROTOCOLS
 from laban.errors import LabanError
 
@@ -108,7 +107,7 @@ def bootstrap_proposals(
 
 
 def _curve(truth: Labelled, proposals: Labelled, most: float | None, tious: tuple[float, ...]) -> _Curve:
-    truth, proposals = (_columns(one) for one in (truth, proposals))
+    truth, proposals = (as_instances(one) for one in (truth, proposals))
     if not len(truth) or not len(proposals):
         raise LabanError(f"average recall needs truths and proposals; found {len(truth)} and {len(proposals)}")
     with_truth = np.unique(truth.video)
@@ -125,10 +124,6 @@ def _curve(truth: Labelled, proposals: Labelled, most: float | None, tious: tupl
     budget = np.minimum((size[:, None] * share).astype(np.int64), size[:, None])
     allowed = budget[np.searchsorted(with_truth, truth.video)]
     return _Curve(truth, first, allowed, share * (int(size.sum()) / videos), videos)
-
-
-def _columns(labelled: Labelled) -> Instances:
-    return labelled if isinstance(labelled, Instances) else Instances.from_timelines(labelled)
 
 
 def _first_ranks(

@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from action_localization.evaluation.detection import Labelled
-from action_localization.evaluation.instances import Instances, hull_overlap, overlap, positions
+from action_localization.evaluation.instances import Instances, Labelled, as_instances, hull_overlap, overlap, positions
 from laban.errors import LabanError
 
 
@@ -45,9 +44,7 @@ def evaluate_retrieval(
     rule: Literal["ego4d", "opentad"] = "ego4d",
 ) -> RetrievalScores:
     """Recall@kx. Answers of a video and class count in falling order of score, equal scores in order of the file."""
-    truth, answers = (
-        one if isinstance(one, Instances) else Instances.from_timelines(one) for one in (truth, answers)
-    )  # fmt: skip
+    truth, answers = as_instances(truth), as_instances(answers)
     if not len(truth):
         raise LabanError("recall@kx needs moments; the ground truth has none")
     found = np.stack([_reached(truth, answers, tiou, tops, rule) for tiou in tious])
@@ -64,9 +61,7 @@ def bootstrap_retrieval(
     tops: tuple[int, ...] = (1, 2, 3, 4, 5), repeats: int = 200, seed: int = 0,
 ) -> Float64[ndarray, "repeats tious tops"]:  # fmt: skip
     """Recall@kx by the rule `ego4d` over videos drawn with replacement; a draw without any moment is NaN."""
-    truth, answers = (
-        one if isinstance(one, Instances) else Instances.from_timelines(one) for one in (truth, answers)
-    )  # fmt: skip
+    truth, answers = as_instances(truth), as_instances(answers)
     found = np.stack([_reached(truth, answers, tiou, tops, "ego4d") for tiou in tious])
     drawn = len(truth.videos)
     rng = np.random.default_rng(seed)
