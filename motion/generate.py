@@ -71,7 +71,7 @@ def generate(
     device = pick_device(config.device)
     network = network.to(device)
     order = sorted(range(len(texts)), key=lambda i: frames[i])
-    window, done = round(network.config.max_seconds * FPS), dict[int, Motion]()
+    window, done = _window(network), dict[int, Motion]()
     for chunk in _chunks(order, frames, window, BATCH // config.candidates):
         kept = _choose(network, known, [(texts[i], config.seed + i, frames[i]) for i in chunk], config=config)
         done.update(zip(chunk, map(clean_up, kept) if config.cleanup else kept, strict=True))
@@ -92,7 +92,7 @@ def _choose(
         places = range(turn * config.candidates, (turn + 1) * config.candidates)
         drawn = [(wanted[i][0], _noise(wanted[i][1] + k * STRIDE, wanted[i][2])) for i in missing for k in places]
         longest = max(len(noise) for _, noise in drawn)
-        batches = [[row] for row in drawn] if longest > round(network.config.max_seconds * FPS) else [drawn]
+        batches = [[row] for row in drawn] if longest > _window(network) else [drawn]
         motions = [to_motion(rows, network.rest) for batch in batches
                    for rows in _sample(network, known, batch, config=config)]  # fmt: skip
         for i, choice in zip(missing, best_of(motions, [wanted[i][0] for i in missing], known), strict=True):
@@ -115,6 +115,11 @@ def _check(text: str, seconds: float) -> int:
     if not (math.isfinite(seconds) and SHORTEST <= seconds <= LONGEST):
         raise LabanError(f"--seconds {seconds:g}; accepted: {SHORTEST:g} to {LONGEST:g}")
     return round(seconds * FPS)
+
+
+def _window(network: Generator) -> int:
+    """Frames that the network takes at once."""
+    return round(network.config.max_seconds * FPS)
 
 
 def _noise(seed: int, frames: int) -> Float[Tensor, "frames 205"]:
@@ -142,7 +147,7 @@ def _sample(
     mask = torch.arange(longest, device=device)[None] < lengths[:, None]
     text = known.read(texts)
     condition = Condition(text.tokens.to(device), text.mask.to(device), text.sentence.to(device))
-    window = round(network.config.max_seconds * FPS)
+    window = _window(network)
     denoise = _long(network, condition, longest, window, config.guidance) if longest > window else _short(
         network, condition, mask, config.guidance)  # fmt: skip
     with fast_inference(device):
