@@ -283,6 +283,12 @@ def mirror_text(text: str) -> str:
     return _WORD.sub(swap, text)
 
 
+def only_sides(text: str) -> str:
+    """Lower case, with other words for a "left" and "right" that are no sides: `mirror_text` swaps all that remain."""
+    kept = {"left": "leaves", "right": "just"}
+    return _NOT_A_SIDE.sub(lambda match: re.sub(rf"\b{_SIDE}\b", lambda word: kept[word[0]], match[0]), text.lower())
+
+
 def side_words(text: str) -> tuple[str, ...]:
     """("left",), ("right",), both or neither: the sides that a sentence names ("what is left" names none)."""
     text = text.lower()
