@@ -7,7 +7,7 @@ spread the correction smoothly over the time in which it is in the air.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from models.body.kinematics import forward_kinematics
+from models.body.limbs import LEGS, REACH, Pose, bend, limb_length, pose_of
 from models.body.model import BodyModel, load_body
 from models.body.skeleton import JOINT, NUM_BODY
-from models.body.vectors import axis_rotation, mean_rotation, swing, turn, unit
+from models.body.vectors import mean_rotation
 from models.motion import Motion
 from models.objectives import CONTACT_HEIGHTS, floor_height
 
@@ -32,24 +32,12 @@ FARTHEST = 0.12
 """Metres that a foot is moved at most; what slides farther was meant to, in part."""
 FOLLOW = 0.15
 """Seconds (standard deviation) over which the pelvis follows what both feet are moved by."""
-REACH = 0.998
-"""Share of the leg's length at which the knee is as straight as it gets."""
-SIDES: tuple[tuple[str, ...], ...] = tuple(
-    tuple(f"{side}_{name}" for name in ("hip", "knee", "ankle", "foot")) for side in ("left", "right")
-)
+TOES: tuple[int, int] = (JOINT["left_foot"], JOINT["right_foot"])
 
 
-@dataclass(frozen=True)
-class _Pose:
-    """Global joint positions and rotations of one actor."""
-
-    places: Float[ndarray, "frames 22 3"]
-    turns: Float[ndarray, "frames 22 3 3"]
-
-
-def clean_up(motion: Motion, body: BodyModel | None = None) -> Motion:
-    """The motion without tremble, with locked feet: for what a network made."""
-    return lock_feet(steadied(motion), body)
+def clean_up(motion: Motion, body: BodyModel | None = None, *, follow: bool = True) -> Motion:
+    """The motion without tremble, with locked feet (`lock_feet`): for what a network made."""
+    return lock_feet(steadied(motion), body, follow=follow)
 
 
 def steadied(motion: Motion, seconds: float = TREMBLE) -> Motion:
@@ -61,17 +49,18 @@ def steadied(motion: Motion, seconds: float = TREMBLE) -> Motion:
     return replace(motion, rotations=rotations, root=root.astype(motion.root.dtype))
 
 
-def lock_feet(motion: Motion, body: BodyModel | None = None) -> Motion:
+def lock_feet(motion: Motion, body: BodyModel | None = None, *, follow: bool = True) -> Motion:
     """The motion with feet that stand still while they are on the floor.
 
     Feet move horizontally only, by at most `FARTHEST`; they keep their global rotation. Knees bend as they did, the
-    pelvis follows what both feet have in common and is lowered where a leg would be too short.
+    pelvis follows what both feet have in common, unless `follow` is False because its place is prescribed, and is
+    lowered where a leg would be too short.
     """
     body = body or load_body()
     rest = body.rest_joints(torch.from_numpy(np.asarray(motion.betas, np.float32)))[:, :NUM_BODY].double()
     rotations, root = motion.rotations.copy(), motion.root.copy()
     for actor in range(motion.actors):
-        rotations[actor], root[actor] = _lock(rotations[actor], root[actor], rest[actor], motion.fps)
+        rotations[actor], root[actor] = _lock(rotations[actor], root[actor], rest[actor], motion.fps, follow)
     return replace(motion, rotations=rotations, root=root)
 
 
@@ -107,77 +96,36 @@ def corrections(
 
 
 def _lock(
-    rotations: Float[ndarray, "frames 55 3 3"], root: Float[ndarray, "frames 3"], rest: torch.Tensor, fps: float
-) -> tuple[Float[ndarray, "frames 55 3 3"], Float[ndarray, "frames 3"]]:
-    pose = _pose(rotations, root, rest)
+    rotations: Float[ndarray, "frames 55 3 3"], root: Float[ndarray, "frames 3"], rest: torch.Tensor, fps: float,
+    follow: bool,
+) -> tuple[Float[ndarray, "frames 55 3 3"], Float[ndarray, "frames 3"]]:  # fmt: skip
+    pose = pose_of(rotations, root, rest)
     level = float(floor_height(torch.from_numpy(pose.places)))
     moves = np.zeros((2, len(root), 3))
-    for move, (_, _, ankle, toe) in zip(moves, SIDES, strict=True):
-        move[:, [0, 2]] = corrections(pose.places[:, JOINT[ankle]], pose.places[:, JOINT[toe]], level, fps)
+    for move, leg, toe in zip(moves, LEGS, TOES, strict=True):
+        move[:, [0, 2]] = corrections(pose.places[:, leg.end], pose.places[:, toe], level, fps)
     if not moves.any():
         return rotations, root
-    shift = gaussian_filter1d(moves.mean(0), FOLLOW * fps, axis=0, mode="nearest")
+    shift = gaussian_filter1d(moves.mean(0), FOLLOW * fps, axis=0, mode="nearest") if follow else np.zeros_like(root)
     shift[:, 1] = -_lowering(pose, moves - shift, fps)
     rotations = rotations.astype(np.float64)
-    for move, side in zip(moves, SIDES, strict=True):
-        _bend(rotations, pose, [JOINT[name] for name in side], shift, move)
+    for move, leg in zip(moves, LEGS, strict=True):
+        bend(rotations, pose, leg, shift, move)
     return rotations.astype(np.float32), (root + shift).astype(np.float32)
 
 
-def _lowering(pose: _Pose, moves: Float[ndarray, "2 frames 3"], fps: float) -> Float[ndarray, " frames"]:
+def _lowering(pose: Pose, moves: Float[ndarray, "2 frames 3"], fps: float) -> Float[ndarray, " frames"]:
     """How far the hips have to come down for both feet to be in reach, metres."""
     need = np.zeros(len(pose.places))
-    for move, (hip, knee, ankle, _) in zip(moves, SIDES, strict=True):
-        way = pose.places[:, JOINT[ankle]] + move - pose.places[:, JOINT[hip]]
-        before = np.linalg.norm(pose.places[:, JOINT[ankle]] - pose.places[:, JOINT[hip]], axis=-1)
-        most = np.maximum(REACH * _length(pose, (hip, knee, ankle)), before)
+    for move, leg in zip(moves, LEGS, strict=True):
+        way = pose.places[:, leg.end] + move - pose.places[:, leg.start]
+        before = np.linalg.norm(pose.places[:, leg.end] - pose.places[:, leg.start], axis=-1)
+        most = np.maximum(REACH * limb_length(pose, leg), before)
         across = np.linalg.norm(way[:, [0, 2]], axis=-1)
         deepest = np.sqrt(np.maximum(most**2 - across**2, 0.0))
         need = np.maximum(need, np.where(across < most, -way[:, 1] - deepest, 0.0))
     size = 2 * round(FOLLOW * fps) + 1
     return gaussian_filter1d(maximum_filter1d(np.clip(need, 0.0, 0.1), size), FOLLOW * fps / 2, mode="nearest")
-
-
-def _bend(
-    rotations: Float[ndarray, "frames 55 3 3"], pose: _Pose, leg: list[int], shift: Float[ndarray, "frames 3"],
-    move: Float[ndarray, "frames 3"],
-) -> None:  # fmt: skip
-    """Two-bone inverse kinematics in place: the ankle goes to its place plus `move`, from a hip moved by `shift`."""
-    hip, knee, ankle, _ = leg
-    start, middle, end = (pose.places[:, joint] for joint in (hip, knee, ankle))
-    thigh, shank = np.linalg.norm(middle - start, axis=-1), np.linalg.norm(end - middle, axis=-1)
-    before = np.linalg.norm(end - start, axis=-1)
-    wanted = end + move - start - shift
-    straight = np.maximum(REACH * (thigh + shank), before)
-    after = np.clip(np.linalg.norm(wanted, axis=-1), np.abs(thigh - shank) + 1e-3, straight)
-    axis = np.cross(middle - start, end - middle)
-    # a straight leg says nothing about where its knee bends to: the pelvis does
-    axis = unit(np.where(np.linalg.norm(axis, axis=-1, keepdims=True) > 1e-4, axis, pose.turns[:, hip, :, 0]))
-    at_knee = axis_rotation(axis, _opening(thigh, shank, before) - _opening(thigh, shank, after))
-    bent = middle + turn(at_knee, end - middle) - start
-    at_hip = swing(unit(bent), unit(wanted))
-    upper, lower = at_hip @ pose.turns[:, hip], at_hip @ at_knee @ pose.turns[:, knee]
-    rotations[:, hip] = np.swapaxes(pose.turns[:, 0], -1, -2) @ upper
-    rotations[:, knee] = np.swapaxes(upper, -1, -2) @ lower
-    rotations[:, ankle] = np.swapaxes(lower, -1, -2) @ pose.turns[:, ankle]
-
-
-def _opening(
-    thigh: Float[ndarray, " frames"], shank: Float[ndarray, " frames"], distance: Float[ndarray, " frames"]
-) -> Float[ndarray, " frames"]:
-    """Angle inside the knee, radians, at which hip and ankle are so far apart (law of cosines)."""
-    return np.arccos(np.clip((thigh**2 + shank**2 - distance**2) / (2 * thigh * shank), -1.0, 1.0))
-
-
-def _length(pose: _Pose, names: tuple[str, str, str]) -> float:
-    hip, knee, ankle = (pose.places[0, JOINT[name]] for name in names)
-    return float(np.linalg.norm(knee - hip) + np.linalg.norm(ankle - knee))
-
-
-def _pose(rotations: Float[ndarray, "frames 55 3 3"], root: Float[ndarray, "frames 3"], rest: torch.Tensor) -> _Pose:
-    local = torch.from_numpy(np.asarray(rotations[:, :NUM_BODY], np.float64))
-    places, turns = forward_kinematics(local, rest[None], torch.from_numpy(np.asarray(root, np.float64)))
-    return _Pose(places.numpy(), turns.numpy())
 
 
 def _runs(steps: Bool[ndarray, " steps"]) -> list[tuple[int, int]]:
