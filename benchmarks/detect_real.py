@@ -28,12 +28,11 @@ from action_localization.evaluation.detection import bootstrap_detection, evalua
 from action_localization.pose.checkpoint import best_thresholds
 from action_localization.pose.detector import PoseDetector, detect_entries, load_pose_detector
 from action_localization.pose.features import EXTRACTOR, entry_grid
-from action_localization.pose.mocap import read_clips
 from action_localization.pose.real import SEEN, RealClip, files_of, marked_stretches, read_real_clips
 from action_localization.pose.real_streams import FROM_MOTION, measured, real_streams, source_folds
 from action_localization.pose.real_train import SETTINGS, finetuned, training_clips
 from action_localization.pose.streams import Clip, Stream, mirrored
-from action_localization.pose.training import stream_entries
+from action_localization.pose.training import motion_clips, stream_entries
 from action_localization.spine.nms import Candidates, SoftNMS, suppress
 from laban.progress import progress
 from laban.timeline import Segment, Timeline
@@ -301,7 +300,7 @@ def taught(setting: Setting, fold: int) -> list[str]:
 
 def fold_detectors(setting: Setting, base: PoseDetector, options: argparse.Namespace) -> list[PoseDetector]:
     dataset = MotionDataset.open(options.dataset)
-    motion = read_clips(dataset, "train", trust=True)
+    motion = motion_clips(dataset)
     result = []
     with progress("fine-tuning, folds", len(setting.folds), quiet=bool(options.json)) as advance:
         for fold in range(len(setting.folds)):

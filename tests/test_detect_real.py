@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from action_localization.pose.classes import names
+from action_localization.pose.features import WIDTH
 from action_localization.pose.real import (
     PREFIX,
     RealClip,
@@ -22,8 +24,18 @@ from action_localization.pose.real import (
     real_clip,
 )
 from action_localization.pose.real_streams import FROM_MOTION, SEGMENTS, measured, real_streams, source_folds
-from action_localization.pose.real_train import LIMBS, LOWEST_BAR, left_out_bars, refilmed, shaken, training_clips
+from action_localization.pose.real_train import (
+    LIMBS,
+    LOWEST_BAR,
+    left_out_bars,
+    mixed_weights,
+    refilmed,
+    shaken,
+    training_clips,
+)
 from action_localization.pose.streams import Clip
+from action_localization.pose.training import SYSTEM
+from action_localization.spine.network import Detector, build_network
 from laban.errors import LabanError
 from laban.files import cache_folder
 from laban.timeline import FrameGrid
@@ -273,6 +285,23 @@ def test_bars_are_those_of_classes_that_are_told_apart() -> None:
         "thresholds": {"squat": 0.3, "cycle": 0.1, "plank": 0.05},
     }
     assert left_out_bars(measured) == {"squat": 0.3, "plank": LOWEST_BAR}
+
+
+def test_mixed_weights_lie_between_two_networks() -> None:
+    small = replace(
+        SYSTEM, encoder=replace(SYSTEM.encoder, width=16, hidden=32, levels=2), head=replace(SYSTEM.head, width=16)
+    )
+    one, other = (build_network(small, WIDTH, names()) for _ in range(2))
+    assert isinstance(one, Detector) and isinstance(other, Detector)
+    with torch.no_grad():
+        for value in one.parameters():
+            value.add_(1.0)
+    mixed = mixed_weights(one, other, 0.25)
+    for a, b, found in zip(one.parameters(), other.parameters(), mixed.parameters(), strict=True):
+        torch.testing.assert_close(found, 0.25 * a + 0.75 * b)
+    for share, like in ((0.0, other), (1.0, one)):
+        for a, found in zip(like.parameters(), mixed_weights(one, other, share).parameters(), strict=True):
+            torch.testing.assert_close(found, a)
 
 
 # --- real files -------------------------------------------------------------------------------------------------------

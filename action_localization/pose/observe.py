@@ -1,8 +1,10 @@
 """What a camera and a pose network would have made of a motion: 33 landmarks with their errors, lifted like real ones.
 
-The errors follow what BlazePose does on video: depth is worst, errors last for a few frames, hidden joints are
-guessed, legs that are out of the picture hang down as those of people do, left and right change places for moments,
-and now and then nobody is found. The lift is the one that real video goes through (`models.video.lifting`).
+The errors follow what BlazePose does on video: depth is worst, errors last, each limb has its own confidence for the
+whole of a shot, hidden joints are guessed, legs that are out of the picture hang down or are bent as no leg in it is,
+left and right change places for moments or for good, hands and cameras shake, and now and then nobody is found. The
+sizes of the errors are those that make confidences and paces spread as on the marked real clips. The lift is the one
+that real video goes through (`models.video.lifting`).
 """
 
 from __future__ import annotations
@@ -27,8 +29,14 @@ SIDE = 640
 BODY = 1.7
 """Metres of somebody upright."""
 
-SURE = np.array([3.0] * 13 + [0.0] * 10 + [3.0, 3.0] + [0.0] * 8)
-"""How much surer (in logits) the network is of head, shoulders and hips than of limbs."""
+SURE = np.array([6.0] * 13 + [2.3] * 10 + [6.0, 6.0] + [2.5] * 8)
+"""How sure (in logits) the network is of head, shoulders and hips, and of limbs."""
+
+UNSEEN = np.array([2.0] * 13 + [7.0] * 10 + [2.0, 2.0] + [7.0] * 8)
+"""How much less sure it is of what the trunk hides."""
+
+ARMS, LEGS = (tuple(range(13, 23)), tuple(range(25, 33)))
+"""Landmarks of limbs, left ones odd, right ones even."""
 
 _HANGING = {25: (23, 0.42), 26: (24, 0.42), 27: (25, 0.42), 28: (26, 0.42), 29: (27, 0.06), 30: (28, 0.06),
             31: (27, 0.1), 32: (28, 0.1), 13: (11, 0.27), 14: (12, 0.27), 15: (13, 0.25), 16: (14, 0.25),
@@ -48,9 +56,11 @@ class ViewConfig:
     """Moments a second in which left and right change places, at most."""
     losses: float = 0.03
     """Moments a second in which nobody is found, at most."""
+    turned: float = 0.1
+    """Chance that left and right change places for a second or more of a shot, or all of it."""
 
 
-CLEAN = ViewConfig(0.0, 0.0, 0.0, 0.0)
+CLEAN = ViewConfig(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,8 @@ def observe(
     found = np.ones(len(points), bool)
     if config.swaps:
         _swap(image, world, _moments(len(points), rng, config.swaps, (2, 12)), rng)
+    if rng.random() < config.turned:
+        _swap(image, world, _stretch(len(points), rng), rng)
     if config.losses:
         found = ~_moments(len(points), rng, config.losses, (2, 30))
         _bridge((image, world, visibility), found)
@@ -146,13 +158,14 @@ def seen(
     path = gaussian_filter1d(hips, view.follow * FPS, axis=0, mode="nearest")
     path[:, 1] = view.height
     centre = (hips - path) @ view.turn.T + (0, 0, view.distance)
+    if config.noise:
+        centre = centre + _shaken(len(points), view, rng)
     body = (points - hips[:, None]) @ view.turn.T
     inside = _inside(body + centre[:, None], view)
-    presence = _sigmoid(5 - 12 * (1 - inside) + config.noise * _lasting(rng, points.shape[:2], 5.0))
-    hidden = _hidden(body)
-    quality = rng.normal(4.0, 1.0) + SURE
-    logit = quality - 7.0 * hidden - 10 * (1 - inside) + config.noise * 0.8 * _lasting(rng, points.shape[:2], 5.0)
-    visibility = _sigmoid(logit) * presence
+    blind = rng.uniform(8, 13)
+    presence = _sigmoid(6 - blind * (1 - inside) + config.noise * lasting(rng, points.shape[:2], 5.0))
+    logit = _sureness(rng) - UNSEEN * _hidden(body) - rng.uniform(1, 10) * (1 - inside)
+    visibility = _sigmoid(logit + config.noise * 0.8 * lasting(rng, points.shape[:2], 5.0)) * presence
     if config.noise:
         body = _guessed(body, presence, rng)
     image = _project(body + centre[:, None], view)
@@ -161,18 +174,36 @@ def seen(
     return image, body, visibility
 
 
+def _sureness(rng: np.random.Generator) -> Float[ndarray, " 33"]:
+    """Logits of landmarks that are in view: a level for the whole shot, one for each limb."""
+    level = SURE + rng.normal(0, 1)
+    for limbs in (ARMS, LEGS):
+        both = rng.normal(0, 1)
+        for side in (0, 1):
+            level[[k for k in limbs if k % 2 == side]] += both + rng.normal(0, 0.8)
+    return level
+
+
+def _shaken(frames: int, view: View, rng: np.random.Generator) -> Float[ndarray, "frames 3"]:
+    """Metres that somebody seems to move by when the camera is held by hand: sidewards, up and down, and away."""
+    level = float(np.exp(rng.normal(np.log(0.02), 0.9)))
+    away = float(np.exp(rng.normal(np.log(0.02), 0.8))) * view.distance
+    return lasting(rng, (frames, 3), 1.5) * (level, level, away)
+
+
 def _with_errors(
     body: Float[ndarray, "frames 33 3"], image: Float[ndarray, "frames 33 3"], visibility: Float[ndarray, "frames 33"],
     view: View, rng: np.random.Generator, noise: float,
 ) -> tuple[Float[ndarray, "frames 33 3"], Float[ndarray, "frames 33 3"]]:  # fmt: skip
     """Errors of the landmarks: constant, slow and quick ones, more in depth and where little is seen."""
     shape = body.shape
-    level = noise * float(np.exp(rng.normal(-0.3, 0.6)))
+    level = noise * float(np.exp(rng.normal(-0.35, 0.7)))
     unsure = (1 + 4 * (1 - visibility))[..., None]
-    error = _lasting(rng, shape, 4.0) * (0.014, 0.014, 0.05) + rng.standard_normal(shape, np.float32) * (
+    error = lasting(rng, shape, 4.0) * (0.011, 0.011, 0.04) + rng.standard_normal(shape, np.float32) * (
         0.004, 0.004, 0.012)  # fmt: skip
-    bias = rng.normal(0, 1, (1, *shape[1:])) * (0.012, 0.012, 0.03)
-    lean = np.radians(noise * (rng.normal(0, 6) + 4 * _lasting(rng, (shape[0],), 0.7)))
+    error += lasting(rng, shape, 0.5) * (0.012, 0.012, 0.04)
+    bias = rng.normal(0, 1, (1, *shape[1:])) * (0.015, 0.015, 0.04)
+    lean = np.radians(noise * (rng.normal(0, 6) + 4 * lasting(rng, (shape[0],), 0.7)))
     cos, sin = np.cos(lean)[:, None], np.sin(lean)[:, None]
     x, y, z = np.moveaxis(body, -1, 0)
     z = z * rng.uniform(1 - 0.4 * min(noise, 1), 1 + 0.1 * min(noise, 1))
@@ -187,14 +218,19 @@ def _with_errors(
 def _guessed(
     body: Float[ndarray, "frames 33 3"], presence: Float[ndarray, "frames 33"], rng: np.random.Generator
 ) -> Float[ndarray, "frames 33 3"]:
-    """Landmarks out of the picture hang below those they hang on, somewhat astray and moving."""
+    """Landmarks out of the picture hang below those they hang on, moving a little; one shot in seven has them bent."""
     result = body.copy()
     absent = 1 - presence
     touched = [k for k in _HANGING if absent[:, k].max() > 0.05]
+    ways = rng.normal(0, 0.15, (33, 3)) + (0, 1, 0)
+    if rng.random() < 0.15:
+        for joint in (13, 15, 25, 27):
+            ways[[joint, joint + 1]] += rng.normal(0, 1.2, 3) - (0, 0.7, 0)
+    moving = float(np.exp(rng.normal(np.log(0.1), 0.6)))
     for landmark in sorted(touched, key=list(_HANGING).index):
         above, length = _HANGING[landmark]
-        place = rng.normal(0, 0.3, 3) * length + length * _lasting(rng, (len(body), 3), 1.5) * 0.25
-        guess = result[:, above] + place + (0, length, 0)
+        way = unit(ways[landmark] + moving * lasting(rng, (len(body), 3), 1.0))
+        guess = result[:, above] + length * way
         weight = absent[:, landmark, None]
         result[:, landmark] = body[:, landmark] * (1 - weight) + guess * weight
     return result
@@ -248,6 +284,15 @@ def _swap(image: ndarray, world: ndarray, when: Bool[ndarray, " frames"], rng: n
         world[rows, :, 2] *= -1
 
 
+def _stretch(frames: int, rng: np.random.Generator) -> Bool[ndarray, " frames"]:
+    """A second or more of a shot; all of it every other time."""
+    flags = np.ones(frames, bool)
+    if rng.random() < 0.5:
+        first = int(rng.integers(0, frames))
+        flags = (np.arange(frames) >= first) & (np.arange(frames) < first + rng.uniform(1, 5) * FPS)
+    return flags
+
+
 def _bridge(arrays: tuple[ndarray, ...], found: Bool[ndarray, " frames"]) -> None:
     """Straight lines over the frames in which nobody was found; in place."""
     known, missing = np.flatnonzero(found), np.flatnonzero(~found)
@@ -271,7 +316,7 @@ def _moments(frames: int, rng: np.random.Generator, most: float, length: tuple[i
     return flags
 
 
-def _lasting(rng: np.random.Generator, shape: tuple[int, ...], rate: float) -> Float32[ndarray, "..."]:
+def lasting(rng: np.random.Generator, shape: tuple[int, ...], rate: float) -> Float32[ndarray, "..."]:
     """Noise of unit variance that changes `rate` times a second."""
     frames = shape[0]
     step = FPS / rate

@@ -9,6 +9,7 @@ seen all of them.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,10 +21,9 @@ import torch
 
 from action_localization.pose.checkpoint import choose_thresholds, save_pose_detector
 from action_localization.pose.detector import load_pose_detector
-from action_localization.pose.mocap import read_clips
 from action_localization.pose.real import SEEN, RealClip, files_of, marked_stretches, read_real_clips
 from action_localization.pose.streams import Clip
-from action_localization.pose.training import FineTuning, MixConfig, finetune
+from action_localization.pose.training import FineTuning, MixConfig, finetune, motion_clips
 from action_localization.spine.network import Detector
 from laban.progress import progress
 from models.data.dataset import MotionDataset
@@ -34,6 +34,10 @@ SETTINGS = FineTuning(
 )
 ROUNDS = 2
 """Times that the schedule is run through, each from where the one before ended and with other streams."""
+
+KEPT = 0.15
+"""How much of the weights from before the fine-tuning is mixed into those after it (Wortsman et al. 2022): motion files
+keep their precision."""
 
 SHAKEN = 2
 """Copies of each real clip with other errors of the pose network, beside the clip itself."""
@@ -96,14 +100,26 @@ def refilmed(clips: Sequence[RealClip]) -> list[Clip]:
 
 def finetuned(
     network: Detector, clips: Sequence[RealClip], motion: Sequence[Clip], run: Path, *,
-    settings: FineTuning = SETTINGS, quiet: bool = False,
+    settings: FineTuning = SETTINGS, kept: float = KEPT, quiet: bool = False,
 ) -> Detector:  # fmt: skip
-    """The network after a few hundred steps among real clips; an interrupted run in the folder is gone on with."""
+    """The network after a few hundred steps among real clips, with a share `kept` of its weights from before.
+
+    An interrupted run in the folder is gone on with.
+    """
+    before = network
     real, others = training_clips(clips), [*motion, *refilmed(clips)]
     for turn in range(ROUNDS):
         job = replace(settings, run=run / f"round{turn}", seed=settings.seed + turn)
         network = finetune(network, real, others, job, quiet=quiet)
-    return network
+    return mixed_weights(before, network, kept)
+
+
+def mixed_weights(one: Detector, other: Detector, share: float) -> Detector:
+    """A network whose every weight is `share` of one's and the rest of another's, both trained from the same start."""
+    result = copy.deepcopy(other)
+    with torch.no_grad():
+        torch._foreach_lerp_(list(result.parameters()), list(one.parameters()), share)
+    return result
 
 
 def left_out_bars(measured: dict[str, Any]) -> dict[str, float]:
@@ -125,6 +141,7 @@ def main() -> None:
     parser.add_argument(
         "--measured", type=Path, help="what benchmarks/detect_real.py --json wrote: bars of its classes"
     )
+    parser.add_argument("--keep", type=float, default=KEPT, help="share of the weights from before that is mixed in")
     parser.add_argument("--figures", type=Path, help="text that goes under Measured in the model card")
     parser.add_argument("--weak", default="", help="text that goes under Weaknesses in the model card")
     parser.add_argument("--output", "-o", type=Path, required=True, help="checkpoint folder to write")
@@ -134,8 +151,8 @@ def main() -> None:
     with progress("pose of the real clips", files_of(marked_stretches())) as advance:
         clips = read_real_clips(options.clips, kept=options.kept, networks=PoseNetworks(1), advance=advance)
     dataset = MotionDataset.open(options.dataset)
-    motion = read_clips(dataset, "train", trust=True)
-    network = finetuned(base.network, clips, motion, options.run)
+    motion = motion_clips(dataset)
+    network = finetuned(base.network, clips, motion, options.run, kept=options.keep)
     seen = [clip for clip in clips if clip.seen >= SEEN]
     real = LICENCES.format(clips=len(seen), seconds=sum(len(clip.clip.joints) for clip in seen) / 20)
     figures = options.figures.read_text("utf-8").strip() if options.figures else "Not yet."

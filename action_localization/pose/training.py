@@ -20,6 +20,8 @@ from action_localization.pose.classes import names
 from action_localization.pose.features import WIDTH, entry_grid, pooled, pose_rows
 from action_localization.pose.mocap import read_clips, read_takes
 from action_localization.pose.observe import ViewConfig, observe
+from action_localization.pose.procedural import procedural_clips
+from action_localization.pose.procedural_actions import ACTIONS
 from action_localization.pose.streams import Clip, Pool, Stream, make_stream
 from action_localization.spine.batches import Batch, BatchConfig, TrainingVideo, collate, cropped, training_video
 from action_localization.spine.network import Detector, build_network
@@ -36,6 +38,16 @@ SYSTEM = ActionFormer(
     learning=LearningConfig(normaliser=200.0, iou_power=0.2),
     decoding=DecodingConfig(candidates=500),
 )
+
+
+PROCEDURAL, PROCEDURAL_SEED, PROCEDURAL_WEIGHT = 48, 7, 8.0
+"""Procedural clips of each action that is written down, their seed, and what they weigh together."""
+
+
+def motion_clips(dataset: MotionDataset, *, quiet: bool = False) -> list[Clip]:
+    """What the detector learns from in place of video: the clips of the `train` split, and procedural motion."""
+    drawn = procedural_clips(ACTIONS, PROCEDURAL, PROCEDURAL_SEED, PROCEDURAL_WEIGHT)
+    return [*read_clips(dataset, "train", trust=True, quiet=quiet), *drawn]
 
 
 @dataclass(frozen=True)
@@ -158,7 +170,7 @@ def train_detector(job: DetectTraining, *, quiet: bool = False) -> Detector | No
     """
     dataset = MotionDataset.open(job.dataset)
     source = StreamSource(
-        Pool(read_clips(dataset, "train", trust=True, quiet=quiet)), replace(job.mix, seed=job.optimisation.seed),
+        Pool(motion_clips(dataset, quiet=quiet)), replace(job.mix, seed=job.optimisation.seed),
         takes=list(read_takes(dataset, "train", quiet=quiet).values()),
     )  # fmt: skip
     torch.manual_seed(job.optimisation.seed)
@@ -186,7 +198,7 @@ def finetune(
 ) -> Detector:  # fmt: skip
     """Go on training with streams of labelled clips of people in video among the spliced motion; minutes on a CPU.
 
-    `real` are clips with confidence, `motion` those of `read_clips(dataset, "train", trust=True)`. The network is left
+    `real` are clips with confidence, `motion` those of `motion_clips(dataset)`. The network is left
     as it is. LabanError for a label that is no class of the network.
     """
     unknown = sorted({clip.label for clip in real if clip.label is not None} - set(network.classes))
