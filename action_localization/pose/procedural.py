@@ -16,6 +16,7 @@ from numpy import ndarray
 from action_localization.pose.features import FPS
 from action_localization.pose.observe import lasting
 from action_localization.pose.streams import Clip
+from models.body.retarget import two_bone
 from models.body.retarget_body import target_body
 from models.body.skeleton import JOINT, NUM_BODY
 from models.body.vectors import axis_rotation, mean_rotation, turn, unit
@@ -26,6 +27,8 @@ OUT = np.array([1.0, -1.0])
 STANDING = 0.97
 """Metres of the pelvis above the floor of somebody who stands."""
 ANKLE = 0.08
+GIVE = 0.005
+"""Share of a limb's length over which it straightens ever more slowly."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,9 @@ def posed(pose: Posing) -> Float32[ndarray, "frames 22 3"]:
             JOINT[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "foot")
         )
         hand = pose.hands[:, k] if pose.placed else joints[:, shoulder] + turn(pose.chest, pose.hands[:, k])
-        arm = _lengths(rest, shoulder, elbow, wrist)
+        arm = _bones(rest, shoulder, elbow, wrist)
         joints[:, elbow], joints[:, wrist] = bent(joints[:, shoulder], hand, arm, turn(pose.chest, pose.elbows[:, k]))
-        leg = _lengths(rest, hip, knee, ankle)
+        leg = _bones(rest, hip, knee, ankle)
         joints[:, knee], joints[:, ankle] = bent(
             joints[:, hip], pose.feet[:, k], leg, turn(pose.hips, pose.knees[:, k])
         )
@@ -99,17 +102,12 @@ def posed(pose: Posing) -> Float32[ndarray, "frames 22 3"]:
 
 
 def bent(
-    root: Float[ndarray, "frames 3"], target: Float[ndarray, "frames 3"], lengths: tuple[float, float],
-    pole: Float[ndarray, "frames 3"],
+    root: Float[ndarray, "frames 3"], target: Float[ndarray, "frames 3"],
+    bones: tuple[Float[ndarray, " 3"], Float[ndarray, " 3"]], pole: Float[ndarray, "frames 3"],
 ) -> tuple[Float[ndarray, "frames 3"], Float[ndarray, "frames 3"]]:  # fmt: skip
     """(elbow or knee, wrist or ankle) of a limb of two bones that reaches for a target and bends towards `pole`."""
-    upper, lower = lengths
-    way = target - root
-    reach = np.linalg.norm(way, axis=-1, keepdims=True).clip(abs(upper - lower) + 0.02, 0.995 * (upper + lower))
-    way = unit(way)
-    side = unit(pole - (pole * way).sum(-1, keepdims=True) * way)
-    along = (reach**2 + upper**2 - lower**2) / (2 * reach)
-    return root + along * way + np.sqrt((upper**2 - along**2).clip(0)) * side, root + reach * way
+    middle = two_bone(root, target, bones, pole, give=GIVE)
+    return middle, middle + np.linalg.norm(bones[1]) * unit(target - middle)
 
 
 def standing(rng: np.random.Generator, frames: int) -> Posing:
@@ -187,6 +185,6 @@ _PARENT = {
 }  # fmt: skip
 
 
-def _lengths(rest: Float[ndarray, "22 3"], *chain: int) -> tuple[float, float]:
+def _bones(rest: Float[ndarray, "22 3"], *chain: int) -> tuple[Float[ndarray, " 3"], Float[ndarray, " 3"]]:
     first, middle, last = chain
-    return float(np.linalg.norm(rest[middle] - rest[first])), float(np.linalg.norm(rest[last] - rest[middle]))
+    return rest[middle] - rest[first], rest[last] - rest[middle]
