@@ -16,12 +16,16 @@ from laban.errors import LabanError
 from models.body.cleanup import clean_up
 from models.devices import fast_inference, pick_device
 from models.diffusion.denoiser import Condition
-from models.diffusion.sampler import Denoise, Method, SamplerConfig, Window, batched_guidance, sample, windowed
+from models.diffusion.sampler import Denoise, Method, SamplerConfig, batched_guidance, sample, windowed
 from models.motion import Motion
 from models.representation import rifke
 from models.text.known import KnownActions, load_known
 from motion.candidates import Choice, best_of
+from motion.constraints import Constraints, check_reach
+from motion.enforce import enforce
 from motion.generator import Generator, load_generator
+from motion.steer import hooks
+from motion.windows import overlapping_windows
 
 FPS = rifke.LAYOUT.fps
 SHORTEST, LONGEST = 0.5, 600.0
@@ -53,12 +57,14 @@ class GenerateConfig:
 
 def generate(
     texts: Sequence[str], seconds: Sequence[float] | float, *, checkpoint: str | Path = "research",
-    config: GenerateConfig = GenerateConfig(), progress: Callable[[int], None] | None = None,
+    config: GenerateConfig = GenerateConfig(), constraints: Constraints | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Motion]:  # fmt: skip
-    """One motion at 20 fps per text, on the body the checkpoint was trained with.
+    """One motion at 20 fps per text, on the body the checkpoint was trained with, that meets `constraints`.
 
     `progress` is told the number of clips just finished.
-    Raises LabanError for an empty text or a duration that is not between half a second and ten minutes.
+    Raises LabanError for an empty text, a duration that is not between half a second and ten minutes, or constraints
+    that no body can meet in that time.
     """
     if not 1 <= config.candidates <= BATCH:
         raise LabanError(f"--candidates {config.candidates}; accepted: 1 to {BATCH}")
@@ -67,22 +73,33 @@ def generate(
         raise LabanError(f"{len(texts)} texts but {len(lengths)} durations; give one each, or one for all")
     frames = [_check(text, length) for text, length in zip(texts, lengths, strict=True)]
     network = load_generator(checkpoint)
+    for length in lengths if constraints is not None else ():
+        check_reach(constraints, length, network.rest.double().numpy())
     known = load_known([action for action, _ in network.config.known], network.config.text)
     device = pick_device(config.device)
     network = network.to(device)
     order = sorted(range(len(texts)), key=lambda i: frames[i])
-    window, done = _window(network), dict[int, Motion]()
+    window, done = window_of(network), dict[int, Motion]()
     for chunk in _chunks(order, frames, window, BATCH // config.candidates):
-        kept = _choose(network, known, [(texts[i], config.seed + i, frames[i]) for i in chunk], config=config)
-        done.update(zip(chunk, map(clean_up, kept) if config.cleanup else kept, strict=True))
+        wanted = [(texts[i], config.seed + i, frames[i]) for i in chunk]
+        kept = _choose(network, known, wanted, config=config, constraints=constraints)
+        done.update(zip(chunk, (finished(motion, config, constraints) for motion in kept), strict=True))
         if progress is not None:
             progress(len(chunk))
     return [done[i] for i in range(len(texts))]
 
 
+def finished(motion: Motion, config: GenerateConfig, constraints: Constraints | None) -> Motion:
+    """Cleaned up, if so configured, and exactly where `constraints` want it."""
+    if constraints is None:
+        return clean_up(motion) if config.cleanup else motion
+    return enforce(clean_up(motion, follow=False), constraints) if config.cleanup else motion
+
+
 def _choose(
-    network: Generator, known: KnownActions, wanted: Sequence[tuple[str, int, int]], *, config: GenerateConfig
-) -> list[Motion]:
+    network: Generator, known: KnownActions, wanted: Sequence[tuple[str, int, int]], *, config: GenerateConfig,
+    constraints: Constraints | None,
+) -> list[Motion]:  # fmt: skip
     """The best candidate for each (text, seed, frames) of a chunk; drawn again where none shows what was meant."""
     best: dict[int, Choice] = {}
     for turn in range(ROUNDS):
@@ -90,11 +107,13 @@ def _choose(
         if not missing:
             break
         places = range(turn * config.candidates, (turn + 1) * config.candidates)
-        drawn = [(wanted[i][0], _noise(wanted[i][1] + k * STRIDE, wanted[i][2])) for i in missing for k in places]
+        drawn = [(wanted[i][0], noise_of(wanted[i][1] + k * STRIDE, wanted[i][2])) for i in missing for k in places]
         longest = max(len(noise) for _, noise in drawn)
-        batches = [[row] for row in drawn] if longest > _window(network) else [drawn]
+        batches = [[row] for row in drawn] if longest > window_of(network) else [drawn]
         motions = [to_motion(rows, network.rest) for batch in batches
-                   for rows in _sample(network, known, batch, config=config)]  # fmt: skip
+                   for rows in _sample(network, known, batch, config=config, constraints=constraints)]  # fmt: skip
+        if constraints is not None:
+            motions = [enforce(motion, constraints) for motion in motions]
         for i, choice in zip(missing, best_of(motions, [wanted[i][0] for i in missing], known), strict=True):
             if i not in best or choice.score > best[i].score:
                 best[i] = choice
@@ -117,12 +136,13 @@ def _check(text: str, seconds: float) -> int:
     return round(seconds * FPS)
 
 
-def _window(network: Generator) -> int:
+def window_of(network: Generator) -> int:
     """Frames that the network takes at once."""
     return round(network.config.max_seconds * FPS)
 
 
-def _noise(seed: int, frames: int) -> Float[Tensor, "frames 205"]:
+def noise_of(seed: int, frames: int) -> Float[Tensor, "frames 205"]:
+    """Where sampling starts."""
     return torch.randn(frames, rifke.LAYOUT.features, generator=torch.Generator().manual_seed(seed))
 
 
@@ -135,7 +155,7 @@ def _chunks(order: list[int], frames: list[int], longest: int, size: int) -> lis
 @torch.inference_mode()
 def _sample(
     network: Generator, known: KnownActions, drawn: Sequence[tuple[str, Float[Tensor, "_ 205"]]], *,
-    config: GenerateConfig,
+    config: GenerateConfig, constraints: Constraints | None,
 ) -> list[Float[Tensor, "frames 205"]]:  # fmt: skip
     """Restored features of each (text, noise) of a chunk; one that outlasts the window comes alone."""
     texts, noise = zip(*drawn, strict=True)
@@ -147,12 +167,13 @@ def _sample(
     mask = torch.arange(longest, device=device)[None] < lengths[:, None]
     text = known.read(texts)
     condition = Condition(text.tokens.to(device), text.mask.to(device), text.sentence.to(device))
-    window = _window(network)
+    window = window_of(network)
     denoise = _long(network, condition, longest, window, config.guidance) if longest > window else _short(
         network, condition, mask, config.guidance)  # fmt: skip
+    guide, overwrite = (None, None) if constraints is None else hooks(constraints, network, lengths.tolist())
     with fast_inference(device):
-        out = sample(denoise, x, network.schedule, SamplerConfig(config.method, config.steps),
-                     generator=torch.Generator(device).manual_seed(config.seed))  # fmt: skip
+        out = sample(denoise, x, network.schedule, SamplerConfig(config.method, config.steps), guide=guide,
+                     overwrite=overwrite, generator=torch.Generator(device).manual_seed(config.seed))  # fmt: skip
     return [network.restore(row[:n].float()) for row, n in zip(out, lengths.tolist(), strict=True)]
 
 
@@ -171,20 +192,3 @@ def _long(network: Generator, condition: Condition, frames: int, window: int, gu
     lengths = torch.tensor([w.stop - w.start for w in windows])
     mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
     return windowed(_short(network, repeated, mask.to(condition.mask.device), guidance), windows)
-
-
-def overlapping_windows(frames: int, window: int, overlap: int) -> list[Window]:
-    """Equal windows of at most `window` frames that share about `overlap`, with linear weights that sum to one."""
-    count = max(1, math.ceil((frames - overlap) / (window - overlap)))
-    starts = [round(k * (frames - window) / max(1, count - 1)) for k in range(count)] if count > 1 else [0]
-    ramps = torch.zeros(count, frames)
-    for k, start in enumerate(starts):
-        stop = min(frames, start + window)
-        position = torch.arange(start, stop, dtype=torch.float32)
-        rising = torch.ones_like(position) if k == 0 else (position - start + 1) / (overlap + 1)
-        falling = torch.ones_like(position) if k == count - 1 else (stop - position) / (overlap + 1)
-        ramps[k, start:stop] = torch.minimum(rising, falling).clamp(max=1)
-    ramps = ramps / ramps.sum(0)
-    return [
-        Window(s, min(frames, s + window), ramps[k, s : min(frames, s + window), None]) for k, s in enumerate(starts)
-    ]

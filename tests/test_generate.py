@@ -13,7 +13,7 @@ from laban.errors import LabanError
 from models.body.model import load_body
 from models.diffusion.denoiser import Condition, DenoiserConfig
 from models.representation import rifke
-from motion.generate import FPS, ROUNDS, STRIDE, GenerateConfig, generate, overlapping_windows, to_motion
+from motion.generate import FPS, ROUNDS, STRIDE, GenerateConfig, generate, to_motion
 from motion.generator import (
     Generator,
     GeneratorConfig,
@@ -23,6 +23,7 @@ from motion.generator import (
     load_generator,
     save_generator,
 )
+from motion.windows import overlapping_windows
 
 SMALL = DenoiserConfig(rifke.LAYOUT.features, width=32, layers=2, heads=2, hidden=64)
 QUICK = GenerateConfig(steps=3, guidance=1.5, candidates=1)

@@ -133,29 +133,31 @@ def batched_guidance(denoise: Denoise, scale: float) -> Denoise:
 
 @dataclass(frozen=True)
 class Window:
-    """Frames `start:stop` of one sequence and the (features,) or (frames, features) weight of its prediction."""
+    """Frames `start:stop` of sequence `row` and the (features,) or (frames, features) weight of its prediction."""
 
     start: int
     stop: int
     weight: Tensor
+    row: int = 0
 
 
 def windowed(denoise: Denoise, windows: Sequence[Window]) -> Denoise:
-    """*Slice* and *compose*: cut every window out of x_t (1, frames, features), denoise all in one batch, add up.
+    """*Slice* and *compose*: cut every window out of x_t (rows, frames, features), denoise all in one batch, add up.
 
     `denoise` gets (windows, longest, features) and must ignore rows beyond a window's own length. The weights of the
-    windows must sum to one at every frame and feature (DiffCollage, Zhang et al. 2023).
+    windows must sum to one at every frame and feature (DiffCollage, Zhang et al. 2023). Guidance may be part of them:
+    u + g (c - u) is a window with its text, weighing g, and the same without, weighing 1 - g.
     """
     longest = max(w.stop - w.start for w in windows)
 
     def call(x: Tensor, t: Tensor) -> Tensor:
         batch = x.new_zeros(len(windows), longest, x.shape[-1])
         for row, w in zip(batch, windows, strict=True):
-            row[: w.stop - w.start] = x[0, w.start : w.stop]
+            row[: w.stop - w.start] = x[w.row, w.start : w.stop]
         x0 = denoise(batch, t[:1].expand(len(windows)))
         merged = torch.zeros_like(x)
         for row, w in zip(x0, windows, strict=True):
-            merged[0, w.start : w.stop] += w.weight.to(x) * row[: w.stop - w.start]
+            merged[w.row, w.start : w.stop] += w.weight.to(x) * row[: w.stop - w.start]
         return merged
 
     return call
