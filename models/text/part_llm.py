@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from laban.errors import LabanError
@@ -45,7 +45,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect is an error: the key and the texts go to the named server alone."""
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Message, newurl: str
     ) -> None:
         return None
 

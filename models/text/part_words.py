@@ -58,20 +58,34 @@ _OWNED = r"(?:the|his|her|their|my|its|upper|lower) "
 _NAMED_SPINE = re.compile(rf"\b(?:{_OWNED}(?:back|spine|trunk|waist)|torso|upper body|upper back|lower back)\b")
 _NAMED_HEAD = re.compile(rf"\b(?:(?:his|her|their|my|the|own|left|right) (?:{_HEAD})|head|neck)\b")
 _WHOLE = re.compile(r"\b(?:whole|entire|full) body\b|\bevery limb\b|\ball limbs\b")
-_VERB_NOUNS = (
-    (re.compile(r"\b(?:^|to |he |she |they |person |someone |man |woman )hand(?:s|ed|ing)? "
-                r"(?=(?:an?|something|him|them|the|over an?|over the|out|back) )(?!over (?:the )?head)"), "handover "),
-    (re.compile(r"\bhead(?:s|ed|ing) (?=(?:to|for|towards?|out|off|over|into|home|back|up|down|in)\b)"), "walk "),
-    (re.compile(r"(?:^|\b(?:to|they) )head (?=(?:to|for|towards?|out|off|over|into|home)\b)"), "walk "),
-    (re.compile(r"\b(?:(?:turn(?:s|ed|ing)? )?to|and) face (?=(?:the|an?|north|south|east|west|left|right|forward)\b)"),
-     "turn to face "),
-    (re.compile(r"(?:^|\b(?:he|she|they|person|someone|man|woman) )(?:is )?fac(?:es?|ing) (?=(?:the|an?)\b)"),
-     "turn to face "),
-    (re.compile(r"\blook(?:s|ed|ing)? (?=like\b)"), "seem "),
-    (re.compile(r"\bon foot\b|\b(?:\d+|two|three|six|ten) feet\b|\bhead over heels\b"), ""),
-    (re.compile(r"\b(?:without|instead of|not) [^,;]*"), ""),
+_BE = r"\b(?:is|are|was|gets?|got|getting|being|be) (?:\w+ly )?(?:being )?"
+_WHO = r"(?:^|\b(?:to|he|she|they|person|someone|man|woman) )(?:is )?"
+_TOUCH = r"(?:(?:tap|pat|rub|grab|scratch|touch|itch)\w{0,4}|(?:massag|squeez|strok)(?:es?|ed|ing))"
+_SIDE_ARM = rf"(?:(?:the|his|her|their) )?(?:left|right) (?:{_ARM})\b"
+_IDIOMS = tuple(
+    (re.compile(pattern), other)
+    for pattern, other in (
+        (_BE + r"(?:pushed|shoved|jostled|pulled|push|shove)\b", "jostled"),
+        (_BE + r"(?:hit|struck|punched|kicked|slapped)\b", "get hit"),
+        (r"\b(?:starting|end|same|this|that|some|the|a) point\b", "place"),
+        (r"\bstart(?:s|ed|ing)? with (?:the |his |her )?(?:left|right)$", ""),
+        (r"\b(?:left|right)[- ]handed (?=person|man|woman|one\b)", ""),
+        (rf"\b({_TOUCH}) (?={_SIDE_ARM})(?!.*\bwith\b)", r"\1 with both hands the "),
+        (rf"\b(one (?:{_ARM})\b.*\bthe other)\b(?! (?:{_LEGS}|person|man|woman|one|side))", r"\1 hand"),
+        (_WHO + r"hand(?:s|ed|ing)? (?=(?:an?|something|him|them|the|over (?:an?|the)|out|back) )"
+         r"(?!over (?:the )?head)", "handover "),
+        (r"\bhead(?:s|ed|ing) (?=(?:to|for|towards?|out|off|over|into|home|back|up|down|in)\b)", "walk "),
+        (r"(?:^|\b(?:to|they) )head (?=(?:to|for|towards?|out|off|over|into|home)\b)", "walk "),
+        (r"\b(?:(?:turn(?:s|ed|ing)? )?to|and) face (?=(?:the|an?|north|south|east|west|left|right|forward)\b)",
+         "turn to face "),
+        (_WHO + r"fac(?:es?|ing) (?=(?:the|an?)\b)", "turn to face "),
+        (r"\blook(?:s|ed|ing)? (?=like\b)", "seem "),
+        (r"\bon foot\b|\b(?:\d+|two|three|six|ten) feet\b|\bhead over heels\b", ""),
+        (r"\b(?:without|instead of|not) [^,;]*", ""),
+        (rf"\b(?:left|right) (?:and|or|then) (?:left|right) (?=(?:\w+ )?(?:{_ARM}|{_STRIKE}))", "both "),
+    )
 )  # fmt: skip
-"""Words of body parts that mean something else."""
+"""Phrases rewritten before reading: words of body parts that mean something else, passives, "the other" hand."""
 _PAIRS = re.compile(
     r"\b(?P<a>up|back|left|right|in|over|again|round|forwards?|backwards?|side|to|off|more) and "
     r"(?P<b>down|forth|right|left|out|over|again|round|backwards?|forwards?|side|fro|on|more)\b"
@@ -84,6 +98,9 @@ _AS_IF = re.compile(r"\b(?:as if|as though|like)\b.*")
 
 _SIDE_WORDS = re.compile(
     r"\b(?:(?:to|on|at) (?:the |his |her |their )?)?(?:left|right)(?:wards?)?\b|\b(?:(?:counter|anti)[- ]?)?clockwise\b"
+)
+_SUBJECT = re.compile(
+    r"^(?:an? |the )?(?:person|man|woman|human|someone|somebody|figure|he|she|they) (?:(?:is|are|was|were) )?"
 )
 _ARM_WORDS = re.compile(
     rf"\b(?:(?:with|using|in|by) )?(?:(?:the|his|her|their|my|an?|one|both|two|other|of) )*(?:(?:left|right)[ -])?"
@@ -150,7 +167,7 @@ def lemma(word: str) -> str:
         return word
     if word in (forms := _forms()):
         return forms[word]
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    return word[:-1] if len(word) > 2 and word.endswith("s") and not word.endswith(("ss", "is", "us")) else word
 
 
 def _words(text: str) -> list[str]:
@@ -206,7 +223,9 @@ def _moved(words: list[str], taken: set[int]) -> bool:
         if word not in _MOVERS or at in taken:
             continue
         after = [w for w in words[at + 1 : at + 4] if w not in ("both", "one", "two", "up", "down", "out", "other")][:1]
-        before = [w for w in words[max(at - 2, 0) : at] if w not in ("is", "are", "be", "being", "both")][-1:]
+        before = [
+            w for w in words[max(at - 2, 0) : at] if not (w in ("is", "are", "be", "being", "both") or w.endswith("ly"))
+        ][-1:]
         if (after and after[0] in _NOUNS) or (before and before[0] in _NOUNS):
             taken.add(at)
             any_moved = True
@@ -258,23 +277,27 @@ def _read(text: str) -> Clause:
 def clauses(text: str) -> list[Clause]:
     """A text cut at "and", "while", "then", commas and the like; each clause read by the rules."""
     plain = only_sides(clean(text))
-    for pattern, other in _VERB_NOUNS:
+    for pattern, other in _IDIOMS:
         plain = pattern.sub(other, plain)
-    plain = re.sub(
-        rf"\b(?:left|right) (?:and|or|then) (?:left|right) (?=(?:\w+ )?(?:{_ARM}|{_STRIKE}))", "both ", plain
-    )
     plain = _PAIRS.sub(r"\g<a> \g<b>", plain)
     plain = re.sub(r"\bas (?=if\b|though\b)", "as_", plain)
     pieces = (piece.replace("as_", "as ").strip() for piece in _JOINT.split(plain))
     return [_read(" ".join(piece.split())) for piece in pieces if piece]
 
 
+def together(text: str) -> bool:
+    """Whether a text says that its actions happen at the same time."""
+    return bool(
+        re.search(r"\b(?:while|whilst|whereas|meanwhile|simultaneously|same time|as (?!if|though))\b", text.lower())
+    )
+
+
 def neutral(clause: Clause) -> str:
-    """The clause without sides, turning senses and the arms it names: compared in meaning, the same in the mirror."""
+    """The clause without subject, sides, turning senses and named arms: compared in meaning, the same in the mirror."""
     text = clause.text
     if clause.named.sides or clause.named.single or clause.named.plural:
         text = _ARM_WORDS.sub(" ", _BOTH.sub(" ", text))
-    return " ".join(_SIDE_WORDS.sub(" ", text).split())
+    return _SUBJECT.sub("", " ".join(_SIDE_WORDS.sub(" ", text).split()))
 
 
 def says_action(clause: Clause) -> bool:
