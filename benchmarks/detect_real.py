@@ -4,9 +4,9 @@
 
 CLIPS holds the files that `action_localization/pose/data/real_clips.json` names; their labels and times are ours,
 checked by eye. Streams and folds are fixed in `action_localization.pose.real_streams`. Rows: the detector fine-tuned
-on the other folds' sources; the one trained on motion capture alone (`--weights`); a classifier of whole clips
-(logistic regression on means and deviations of the same features, the same folds), over sliding windows, over whole
-streams, and told the true boundaries; and the most frequent class. Fine-tuned folds are kept in `--run`.
+on the other folds' sources; the one trained on motion capture and procedural motion alone (`--weights`); a classifier
+of whole clips (logistic regression on means and deviations of the same features, the same folds), over sliding windows,
+over whole streams, and told the true boundaries; and the most frequent class. Fine-tuned folds are kept in `--run`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from models.video.blazepose import PoseNetworks
 
 PROTOCOL = "thumos14"
 TIOU = 0.5
+ALONE = "without real video"
+"""The row of the detector that motion capture and procedural motion taught."""
 WINDOWS = (12, 24, 48, 96)
 """Entries (0.1 s) of the sliding windows of the whole-clip classifier."""
 
@@ -280,10 +282,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     alone = [network_detections(base)] * len(folds)
     rows: dict[str, Any] = {"streams": {}, "single": {}}
     rows["streams"] |= baseline_rows(setting, models, options.repeats)
-    rows["streams"]["motion capture alone"] = stream_scores(setting, alone, options.repeats)
+    rows["streams"][ALONE] = stream_scores(setting, alone, options.repeats)
     rows["single"]["most frequent class"] = single_scores(setting, ranked_by_count(setting))
     rows["single"]["whole-clip classifier"] = single_scores(setting, ranked_by_model(setting, models))
-    rows["single"]["motion capture alone"] = single_scores(setting, ranked_by(setting, alone))
+    rows["single"][ALONE] = single_scores(setting, ranked_by(setting, alone))
     if not options.skip_tuning:
         tuned = [network_detections(detector) for detector in fold_detectors(setting, base, options)]
         truth, found = read_streams(setting, tuned)
@@ -332,7 +334,7 @@ def report(result: dict[str, Any]) -> str:
     lines = [
         f"{about['streams']} streams ({about['seconds']} s, {sum(about['segments'].values())} actions of "
         f"{len(about['segments'])} classes) from real clips; {about['folds']} folds over sources; cpu",
-        f"tested from motion capture alone, as they have one real source: {', '.join(about['from_motion_capture'])}",
+        f"tested without real video of the class, which has one source: {', '.join(about['from_motion_capture'])}",
         "",
         "| streams | mAP@0.5 | 95 % over streams | classes of several sources | @0.3 | @0.7 |",
         "|---|--:|--:|--:|--:|--:|",
@@ -343,9 +345,9 @@ def report(result: dict[str, Any]) -> str:
         interval = f"{100 * low:.1f} to {100 * high:.1f}"
         lines.append(f"| {name} | {100 * row['map']:.1f} | {interval} | {' | '.join(cells)} |")
     last = list(result["streams"])[-1]
-    lines += ["", f"| class | sources | segments | AP@0.5, {last} | motion capture alone |", "|---|--:|--:|--:|--:|"]
+    lines += ["", f"| class | sources | segments | AP@0.5, {last} | {ALONE} |", "|---|--:|--:|--:|--:|"]
     for label, count in about["segments"].items():
-        aps = [100 * result["streams"][row]["ap"][label] for row in (last, "motion capture alone")]
+        aps = [100 * result["streams"][row]["ap"][label] for row in (last, ALONE)]
         lines.append(f"| {label} | {about['sources'][label]} | {count} | {aps[0]:.1f} | {aps[1]:.1f} |")
     total = sum(about["clips"].values())
     lines += [
@@ -376,9 +378,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, help="folder of the annotated clips")
     parser.add_argument("--dataset", type=Path, default=Path("runs/data/mocap"), help="motion set for the fine-tuning")
-    parser.add_argument(
-        "--weights", default="runs/checkpoints/detect", help="checkpoint trained on motion capture alone"
-    )
+    parser.add_argument("--weights", default="runs/checkpoints/detect", help="checkpoint that has seen no real video")
     parser.add_argument(
         "--kept", type=Path, default=Path("runs/detect/real"), help="folder of what the pose networks saw"
     )

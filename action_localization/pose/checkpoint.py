@@ -11,6 +11,7 @@ from action_localization.pose.classes import VERSION
 from action_localization.pose.detector import DEFAULT_THRESHOLD, PoseDetector, detect_entries
 from action_localization.pose.features import EXTRACTOR, FPS, entry_grid
 from action_localization.pose.mocap import measured_streams
+from action_localization.pose.procedural_actions import ACTIONS
 from action_localization.pose.streams import Stream
 from action_localization.pose.training import observed_entries, stream_entries
 from action_localization.spine.checkpoint import save_detector
@@ -29,7 +30,10 @@ two frames an entry. The same weights read motion files and people that the pose
   (MIT; its Sony clips CC BY-NC 4.0), animator-keyed CC0 clips, UTKinect-Action3D and MSR Action3D (no licence stated,
   research use). Clips are spliced to streams with exact boundaries; two in three streams are seen through simulated
   cameras, with a pose network's errors, and lifted as real video is. **The weights are licensed CC BY-NC 4.0: for
-  non-commercial use.**{real}
+  non-commercial use.**
+- Procedural motion of {drawn} of the classes, those that motion capture lacks or hardly has:
+  `action_localization/pose/procedural_actions.py` poses a body by rules with wide random ranges, written down from what
+  the actions are, not fitted to recordings.{real}
 - CMU: the data used in this project was obtained from mocap.cs.cmu.edu. The database was created with funding from NSF
   EIA-0196217.
 - Train again: `laban train pose-detector --dataset DATASET --run RUN -o FOLDER` (DATASET from `laban data build`).
@@ -73,7 +77,8 @@ def save_pose_detector(
     """Write the checkpoint folder; `figures`, `real` (what real video it saw) and `weak` go into the card."""
     card = CARD.format(
         parameters=sum(p.numel() for p in network.parameters()) / 1e6, count=len(network.classes),
-        classes=", ".join(network.classes), real=f"\n- {real}" if real else "", default=DEFAULT_THRESHOLD,
+        classes=", ".join(network.classes), drawn=sum(label is not None for label in ACTIONS),
+        real=f"\n- {real}" if real else "", default=DEFAULT_THRESHOLD,
         figures=figures, weak=weak,
     )  # fmt: skip
     extra = {"extractor": EXTRACTOR, "fps": FPS, "class_version": VERSION, "thresholds": dict(thresholds)}

@@ -165,14 +165,14 @@ def jump_rope(rng: Rng, frames: int) -> Posing:
 def football_juggling(rng: Rng, frames: int) -> Posing:
     """One leg after another lifts, with foot or thigh, every half a second or so; the arms are out for balance."""
     pose = standing(rng, frames)
-    count = turns(rng, frames, (1.0, 2.2))
+    count = turns(rng, frames, (0.7, 2.4))
     number, phase = np.floor(count).astype(int), count % 1
     plan = rng.random(number.max() + 1)
     swap, thigh = rng.uniform(0.0, 1.0), rng.uniform(0, 0.5)
     side = np.cumsum(plan < swap) % 2
     knee = rng.random(len(plan)) < thigh
-    rise = wave(phase) ** rng.uniform(1.0, 2.0)
-    high, far = rng.uniform(0.15, 0.5, len(plan)), rng.uniform(0.2, 0.5, len(plan))
+    rise = wave(phase) ** rng.uniform(1.0, 5.0)
+    high, far = rng.uniform(0.06, 0.5, len(plan)), rng.uniform(0.1, 0.5, len(plan))
     for k in (0, 1):
         mine = rise * (side[number] == k)
         up, ahead = np.where(knee, 0.4, high)[number], np.where(knee, 0.05, far)[number]
@@ -331,12 +331,12 @@ def _passing(rng: Rng, frames: int) -> ndarray:
 def waving(rng: Rng, frames: int) -> Posing:
     """A raised hand that swings, or is held up for a moment; rarely both hands."""
     pose = _anywhere(rng, frames)
-    swing = rng.uniform(0.0, 0.22) * np.sin(2 * np.pi * turns(rng, frames, (1.0, 3.5)))
+    swing = rng.uniform(0.0, 0.3) * np.sin(2 * np.pi * turns(rng, frames, (1.0, 3.5)))
     held = between(np.array([0.3, 1.0, 1.0, 0.3]), np.array([0, 0.2, 0.8, 1.0]), np.linspace(0, 1, frames))
     if rng.random() < 0.6:
         held = np.ones(frames)
     for side in (0, 1) if rng.random() < 0.12 else (1,):
-        x, y, z = rng.uniform(-0.05, 0.3), rng.uniform(0.0, 0.45), rng.uniform(0.05, 0.35)
+        x, y, z = rng.uniform(-0.05, 0.35), rng.uniform(-0.1, 0.45), rng.uniform(0.0, 0.4)
         raised = np.stack([OUT[side] * (x + swing), np.full(frames, y) - 0.2 * np.abs(swing), np.full(frames, z)], -1)
         pose.hands[:, side] += (raised - pose.hands[:, side]) * held[:, None]
     return pose

@@ -17,7 +17,7 @@ STREAMS = 20
 SEED = 2025
 
 FROM_MOTION = ("jumping jacks", "push-up", "run", "swim", "tennis swing")
-"""Classes with a single real source that motion capture teaches: their folds test what carried over."""
+"""Classes with a single real source that motion files teach: their folds test what carried over."""
 
 SEGMENTS = 7
 CROP = (4.0, 10.0)
@@ -31,7 +31,7 @@ GAP_SECONDS = (1.0, 4.0)
 def measured(clips: Sequence[RealClip]) -> list[RealClip]:
     """The clips that serve for measuring: the person is seen, and their class can be known without their source.
 
-    A class can be known from another source, or from motion capture (`FROM_MOTION`). Background always serves.
+    A class can be known from another source, or from motion files (`FROM_MOTION`). Background always serves.
     """
     seen = [clip for clip in clips if clip.seen >= SEEN]
     sources: dict[str | None, set[str]] = {}

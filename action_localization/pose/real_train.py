@@ -133,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, required=True, help="folder of the annotated clips")
     parser.add_argument("--dataset", type=Path, required=True, help="motion set from `laban data build`")
-    parser.add_argument("--weights", required=True, help="checkpoint trained on motion capture")
+    parser.add_argument("--weights", required=True, help="checkpoint that has seen no real video")
     parser.add_argument("--run", type=Path, default=Path("runs/detect/real/all"), help="folder of the run")
     parser.add_argument(
         "--kept", type=Path, default=Path("runs/detect/real"), help="folder of what the pose networks saw"

@@ -40,7 +40,7 @@ SYSTEM = ActionFormer(
 )
 
 
-PROCEDURAL, PROCEDURAL_SEED, PROCEDURAL_WEIGHT = 48, 7, 8.0
+PROCEDURAL, PROCEDURAL_SEED, PROCEDURAL_WEIGHT = 96, 7, 8.0
 """Procedural clips of each action that is written down, their seed, and what they weigh together."""
 
 
@@ -158,7 +158,7 @@ class DetectTraining:
     minutes: float | None = None
     mix: MixConfig = MixConfig()
     optimisation: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=2000, lr=6e-4, warmup=150, weight_decay=0.03, ema=0.998)
+        default_factory=lambda: TrainConfig(steps=6000, lr=6e-4, warmup=150, weight_decay=0.03, ema=0.998)
     )
     system: ActionFormer = SYSTEM
 
