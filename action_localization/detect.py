@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from action_localization.pose.detector import (
@@ -51,6 +52,9 @@ FEATURE_THRESHOLD = 0.3
 """Score from which detections on features are shown, where neither the user nor the checkpoint says otherwise."""
 
 MOST_PEOPLE = 20
+
+STEP = 0.1
+"""Seconds between the moments at which a whole recording is looked at."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +272,21 @@ def _worth_showing(detector: PoseDetector, candidates: Timeline, threshold: floa
     if threshold is not None:
         detector = replace(detector, thresholds=dict.fromkeys(detector.classes, max(threshold, 1e-9)))
     return shown(detector, candidates)
+
+
+def over_the_whole(candidates: Timeline) -> dict[str, float]:
+    """What a recording shows as a whole: classes, most likely first, from 0 to 1.
+
+    A class gets the mean over the recording's moments of the best candidate of it that covers the moment.
+    """
+    count = math.ceil((candidates.duration - STEP / 2) / STEP)
+    best: dict[str, np.ndarray] = {}
+    for one in candidates.segments:
+        covered = slice(*(max(0, math.ceil(time / STEP - 0.5)) for time in (one.start, one.end)))
+        row = best.setdefault(one.label, np.zeros(max(count, 1)))
+        row[covered] = np.maximum(row[covered], one.score)
+    means = {label: float(row.mean()) for label, row in best.items()}
+    return dict(sorted(means.items(), key=lambda item: -item[1]))
 
 
 def _above(candidates: Timeline, thresholds: Mapping[str, float], threshold: float | None) -> Timeline:

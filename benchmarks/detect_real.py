@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from numpy import ndarray
 
+from action_localization.detect import over_the_whole
 from action_localization.evaluation.detection import bootstrap_detection, evaluate_detection
 from action_localization.pose.checkpoint import best_thresholds
 from action_localization.pose.detector import PoseDetector, detect_entries, load_pose_detector
@@ -153,17 +154,6 @@ def timeline(rows: Any, seconds: float) -> Timeline:
     return Timeline(tuple(Segment(a, b, label, score=s) for a, b, label, s in cut if b > a), seconds)
 
 
-def chances(found: Timeline) -> dict[str, float]:
-    """For each class the mean over a clip's moments of the best candidate that covers the moment."""
-    moments = np.arange(0.05, found.duration, 0.1)
-    best: dict[str, ndarray] = {}
-    for one in found.segments:
-        covered = (moments >= one.start) & (moments < one.end)
-        row = best.setdefault(one.label, np.zeros(len(moments)))
-        row[covered] = np.maximum(row[covered], one.score)
-    return {label: float(row.mean()) for label, row in best.items()}
-
-
 # ------------------------------------------------------------------------------------------------------------ rows
 
 
@@ -245,8 +235,8 @@ def single_scores(setting: Setting, rank: Callable[[RealClip, ndarray], Sequence
 
 def ranked_by(setting: Setting, detect: Sequence[Detect]) -> Callable[[RealClip, ndarray], list[str]]:
     def rank(clip: RealClip, values: ndarray) -> list[str]:
-        found = chances(detect[setting.fold_of(clip)](values, len(clip.clip.joints) / 20))
-        return sorted(found, key=lambda label: -found[label])
+        found = over_the_whole(detect[setting.fold_of(clip)](values, len(clip.clip.joints) / 20))
+        return list(found)
 
     return rank
 

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from action_localization.detect import source_kind
+from action_localization.detect import over_the_whole, source_kind
 from laban.cli import run
 from laban.scores import read_timeline
+from laban.timeline import Segment, Timeline
 from models.features import Features, FrameGrid, write_features
 from models.video import images
 from tests.detect_files import Standing, save_pose_detector, save_random
@@ -118,7 +119,16 @@ def test_nothing_sure_enough_names_the_nearest(clip, checkpoint, capsys):
     assert run(["detect", str(clip), "--checkpoint", checkpoint, "--threshold", "1", "-v", "-o", "a.json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "no action found" in lines[0] and lines[1].startswith("  nothing sure enough; nearest was ")
-    assert "x real time" in lines[2]
+    assert lines[2].startswith("  over the whole: ") and "x real time" in lines[3]
+
+
+def test_a_whole_recording_is_ranked_by_what_covers_it():
+    rows = ((0.0, 1.0, "wave", 0.9), (0.0, 4.0, "walk", 0.3), (2.0, 4.0, "walk", 0.5), (2.0, 4.0, "walk", 0.2))
+    found = Timeline(tuple(Segment(a, b, label, score=score) for a, b, label, score in rows), 4.0)
+    ranked = over_the_whole(found)
+    assert list(ranked) == ["walk", "wave"]
+    assert ranked == pytest.approx({"walk": (0.3 + 0.5) / 2, "wave": 0.9 / 4})
+    assert over_the_whole(Timeline((), 4.0)) == {}
 
 
 def test_a_motion_file_is_read_the_same_way(checkpoint, here, capsys):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SCORES = (".json", ".csv", ".tsv", ".vtt", ".srt", ".txt")
 FIGURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 FILM = ".mp4"
+LIKELIEST = 2
+"""Classes that are named for a whole recording."""
 
 Outputs = Annotated[
     list[Path] | None,
@@ -229,12 +231,20 @@ def _lines(job: Job, found: Found, *, verbose: bool, timings: Timings) -> list[s
     if not segments and found.candidates.segments:
         best = max(found.candidates.segments, key=lambda segment: segment.score)
         lines.append(f"  nothing sure enough; nearest was {best.label} at {_span(best)}, score {best.score:.2f}")
+        lines.append("  over the whole: " + ", ".join(f"{label} {score:.2f}" for label, score in _whole(found).items()))
     if verbose:
         total = timings.encoding + timings.detecting
         lines.append(f"reading and encoding {timings.encoding:.2f} s, after it {timings.detecting:.2f} s "
                      f"({100 * timings.detecting / max(total, 1e-9):.1f} %), files {timings.files:.2f} s; "
                      f"{found.timeline.duration / max(timings.passed, 1e-9):.1f} x real time")  # fmt: skip
     return lines
+
+
+def _whole(found: Found) -> dict[str, float]:
+    """The likeliest classes of the whole recording."""
+    from action_localization.detect import over_the_whole
+
+    return dict(list(over_the_whole(found.candidates).items())[:LIKELIEST])
 
 
 def _span(segment: Segment) -> str:
@@ -244,7 +254,7 @@ def _span(segment: Segment) -> str:
 def _results(job: Job, found: Found, files: list[str], timings: Timings) -> dict[str, Any]:
     return {
         "source": job.source, "seconds": found.timeline.duration, "people": found.persons,
-        "segments": [_row(segment) for segment in found.timeline.segments],
+        "segments": [_row(segment) for segment in found.timeline.segments], "whole": _whole(found),
         "files": files, "notes": list(found.notes),
         "timings": {"reading_and_encoding": timings.encoding, "after": timings.detecting, "files": timings.files,
                     "real_time": found.timeline.duration / max(timings.passed, 1e-9)},
