@@ -219,6 +219,9 @@ class Server(ThreadingHTTPServer):
         self.answer, self.seen = answer, list[tuple[str, dict[str, str], dict]]()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what some tests are about."""
+
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
@@ -232,7 +235,9 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        for start in range(0, len(content), step := 1 if "X-Drip" in headers else MOST_BYTES):
+            self.wfile.write(content[start : start + step])
+            time.sleep(0.1 if step == 1 else 0)
 
     def do_GET(self) -> None:
         assert isinstance(self.server, Server)
@@ -342,6 +347,12 @@ def test_a_server_that_never_answers_is_given_up(serve) -> None:
     with pytest.raises(LabanError, match=r"no answer within 0\.3 s"):
         body_parts(["walk"], LlmLabeller(server.url, "m", timeout=0.3))
     release.set()
+
+
+def test_a_server_that_answers_byte_by_byte_is_given_up(serve) -> None:
+    server = serve(lambda body: (200, {"X-Drip": "yes"}, b" " * 50))
+    with pytest.raises(LabanError, match=r"no whole answer within 0\.5 s"):
+        body_parts(["walk"], LlmLabeller(server.url, "m", timeout=0.5))
 
 
 @pytest.mark.parametrize(
