@@ -72,6 +72,7 @@ class Benchmark:
     name: str
     about: str
     items: tuple[Item, ...]
+    candidates: tuple[str, ...] = ()
 
     @property
     def actions(self) -> bool:
@@ -80,12 +81,14 @@ class Benchmark:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The distinct texts in order of first appearance."""
-        return tuple(dict.fromkeys(interval.text for item in self.items for interval in item.intervals))
+        """The distinct texts of the whole file, in order of first appearance: what retrieval chooses among."""
+        return self.candidates or tuple(
+            dict.fromkeys(interval.text for item in self.items for interval in item.intervals)
+        )
 
     def first(self, count: int | None) -> Benchmark:
         """The same with the first timelines alone (None: all)."""
-        return self if count is None else replace(self, items=self.items[:count])
+        return self if count is None else replace(self, items=self.items[:count], candidates=self.texts)
 
 
 def read_benchmark(path: Path) -> Benchmark:

@@ -142,9 +142,12 @@ def seam_kinematics(joints: Joints, frames: Sequence[int], fps: float) -> dict[s
 
 
 def change_point(evidence: Float[ndarray, " places"]) -> int:
-    """The place k from which on `evidence` (log-odds of after against before) is positive, before it negative.
+    """The place k from which on `evidence` (log-odds of after against before) is above its middle, before it below.
 
-    Maximum likelihood for one change: the k from 0 to n that maximises the sum from k on less the sum before it.
+    The middle lies halfway between the 5th and the 95th percentile, because a classifier's odds lean to one side; the
+    k from 0 to n is taken that maximises the sum from k on less the sum before it, of what is clipped to these levels.
     """
-    after = np.concatenate([np.cumsum(evidence[::-1])[::-1], [0.0]])
+    low, high = np.percentile(evidence, (5, 95))
+    centred = np.clip(evidence, low, high) - (low + high) / 2
+    after = np.concatenate([np.cumsum(centred[::-1])[::-1], [0.0]])
     return int(np.argmax(2 * after - after[0]))

@@ -21,7 +21,7 @@ from motion.timeline_items import Interval, Item
 FADE = 6
 """Frames over which the jump between two spliced clips fades out."""
 ENOUGH = 3
-"""Clips outside the training split from which on these alone stand for an action: one odd clip shall not be a ceiling."""
+"""Clips outside the training split from which on these alone stand for an action: one odd clip is no ceiling."""
 NOISY = frozenset(("noisy", "spikes"))
 
 Joints = Float[ndarray, "frames 22 3"]
@@ -129,10 +129,10 @@ def _chest(joints: Joints) -> Float[ndarray, "frames 3 3"]:
     return np.stack([x, y, np.cross(x, y)], -1)
 
 
-def _held(joints: Joints, frames: int) -> Joints:
-    """Exactly `frames` frames: cut, or the last one held."""
-    missing = frames - len(joints)
-    return joints[:frames] if missing <= 0 else np.concatenate([joints, np.repeat(joints[-1:], missing, 0)])
+def _held(joints: Float[ndarray, "_ 22 3"], length: int) -> Float[ndarray, "_ 22 3"]:
+    """Exactly `length` frames: cut, or the last one held."""
+    missing = length - len(joints)
+    return joints[:length] if missing <= 0 else np.concatenate([joints, np.repeat(joints[-1:], missing, 0)])
 
 
 def _going_on(last: Float[ndarray, "22 3"], clip: Joints) -> Joints:

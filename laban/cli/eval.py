@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from laban.cli.eval_timeline import timeline
 from laban.cli.options import Json, Seed, emit
 from laban.errors import LabanError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from motion.evaluation import Paraphrased, Report, Row
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app.command()(timeline)
 
 Data = Annotated[Path, typer.Option("--data", help="Folder made by `laban data build`.")]
 Steps = Annotated[int, typer.Option("--steps", help="Denoising steps.", min=1)]
