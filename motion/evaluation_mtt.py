@@ -59,8 +59,8 @@ def evaluate_mtt(
     items, texts = benchmark.items, benchmark.texts
     near = near_texts(texts, known)
     reading = Reading(judge, texts, judge.embed_text(texts), near, protocol, _embedded(paired, texts, judge))
-    real: list[Measured] = [{} if paired is None else real_values(paired, reading)]
-    rows = [] if paired is None else [row_of(REAL, real, real)]
+    real: dict[str, list[Measured]] = {} if paired is None else {REAL: [real_values(paired, reading)]}
+    rows = [row_of(name, values, real) for name, values in real.items()]
     for row in rows:
         finished(row)
     for name, source in plan.named().items():

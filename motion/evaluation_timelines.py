@@ -48,12 +48,13 @@ NOTHING = Values(np.zeros(0), np.zeros(0, np.int64))
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of one row, each also as a share of the real clips' where both have it."""
+    """Figures of one row, each also as a share of the reference rows' (`real`, `spliced`) where both have it."""
 
     name: str
     repeats: int
     figures: dict[str, metrics.Estimate]
-    of_real: dict[str, metrics.Estimate]
+    shares: dict[str, dict[str, metrics.Estimate]]
+    """Reference -> figure -> ratio."""
     actions: dict[str, tuple[float, int]]
     """Action -> (top-1, intervals)."""
 
@@ -118,7 +119,8 @@ def evaluate_timelines(
                 motions = [joint_features.encode(splice(i, own)) for i, own in zip(items, cuts, strict=True)]
                 found[SPLICED].append(performed_values(items, motions, judge, held))
             advance(len(items))
-    rows = [row_of(name, values, found[REAL]) for name, values in found.items() if values]
+    references = {name: found[name] for name in (REAL, SPLICED) if found[name]}
+    rows = [row_of(name, values, references) for name, values in found.items() if values]
     for row in rows:
         finished(row)
     for name, source in plan.named().items():
@@ -127,7 +129,7 @@ def evaluate_timelines(
             for repeat in range(plan.repeats):
                 motions = performances(items, source, generate, repeat=repeat, cache=plan.cache, advance=advance)
                 several.append(performed_values(items, motions, judge, held))
-        rows.append(row_of(name, several, found[REAL]))
+        rows.append(row_of(name, several, references))
         finished(rows[-1])
     return Report(
         PROTOCOL, str(judge.config["sha256"]), benchmark.name, benchmark.about, len(items), len(held), plan.repeats,
@@ -153,19 +155,21 @@ def _notes(items: Sequence[Item], held: ndarray, spliced: bool) -> tuple[str, ..
     return (*notes, *(() if spliced else ("no spliced row: a second track has other parts than arms",)))
 
 
-def row_of(name: str, repeats: Sequence[Measured], real: Sequence[Measured]) -> Row:
+def row_of(name: str, repeats: Sequence[Measured], references: Mapping[str, Sequence[Measured]]) -> Row:
     """Figures of a row from what was measured in each repeat; "macro" ones average over actions."""
-    figures, shares = {}, {}
+    figures: dict[str, metrics.Estimate] = {}
+    shares: dict[str, dict[str, metrics.Estimate]] = {other: {} for other in references if name not in (other, REAL)}
     for key in repeats[0]:
         pooled = Values.joined([one[key] for one in repeats])
         if not len(pooled.value):
             continue
-        theirs = Values.joined([one[key] for one in real]) if key in real[0] else None
+        theirs = {other: Values.joined([one[key] for one in references[other]]) for other in shares
+                  if key in references[other][0]}  # fmt: skip
         for macro in (False, True) if key in MACRO else (False,):
             shown = f"{key} macro" if macro else key
             figures[shown] = measures.estimate(pooled, macro=macro, repeats=[one[key] for one in repeats])
-            if theirs is not None and name != REAL:
-                shares[shown] = measures.ratio(pooled, theirs, macro=macro)
+            for other, values in theirs.items():
+                shares[other][shown] = measures.ratio(pooled, values, macro=macro)
     top = Values.joined([one["top-1"] for one in repeats if "top-1" in one] or [NOTHING])
     labels = top.label if top.label is not None else np.zeros(0)
     by_action = {str(a): (float(top.value[labels == a].mean()), int((labels == a).sum())) for a in np.unique(labels)}

@@ -11,19 +11,33 @@ import pytest
 import torch
 
 from laban.cli import run
+from laban.cli.eval_timeline import print_timelines
 from laban.errors import LabanError
 from models.body.model import load_body
+from models.data.dataset import ClipRecord
+from models.diffusion.denoiser import DenoiserConfig
 from models.motion import Motion
+from models.motion_text.examples import Example
 from models.motion_text.network import Sizes
 from models.representation import joints as joint_features
+from models.representation import rifke
 from motion import evaluation_mtt, timeline_cache
 from motion import timeline_metrics as measures
 from motion.evaluation_mtt import frechet, seam_frames
-from motion.evaluation_timelines import boundaries, performed_values, recognition, seams, timing
+from motion.evaluation_timelines import (
+    Plan,
+    boundaries,
+    evaluate_timelines,
+    performed_values,
+    recognition,
+    seams,
+    timing,
+)
+from motion.generator import Generator, GeneratorConfig, save_generator
 from motion.judge.judge import PARTS, Judge
 from motion.judge.network import JudgeNetwork
 from motion.timeline_cache import Source, performances
-from motion.timeline_items import Interval, Item, read_benchmark
+from motion.timeline_items import Benchmark, Interval, Item, read_benchmark
 from motion.timeline_metrics import Values
 from motion.timeline_real import Cut, mirrored, opposite, splice, with_arms
 
@@ -387,3 +401,57 @@ def test_oracle_and_network_share_their_parts(oracle) -> None:
     rows = [performed(LAYERED, 3)[:40]]
     with torch.inference_mode():
         assert Judge.classify_parts(oracle, rows).shape == oracle.classify_parts(rows).shape
+
+
+# -------------------------------------------------------------------------------------------------------- whole runs
+
+
+def example(number: int, action: str, split: str, joints: np.ndarray, side: str = "") -> Example:
+    text = f"a person does {action} with the {side} hand" if side else f"a person does {action}"
+    record = ClipRecord(f"clip{number}", "made", action, action, (text,), "CC0", split, seconds=len(joints) / 20)
+    return Example(record, action, action, (text,), (text,), torch.from_numpy(joint_features.encode(joints)))
+
+
+def test_a_whole_evaluation_ranks_what_it_should(oracle) -> None:
+    examples = [example(0, "stand", "train", body(80)), example(1, "crouch", "train", body(80, down=0.6)),
+                example(2, "reach", "train", body(40, arm="right arm"), "right")]  # fmt: skip
+    examples += [example(10 + k, "stand", "val", body(80)) for k in range(3)]
+    items = tuple(replace(LAYERED, id=str(k)) for k in range(4))
+    seen: list[str] = []
+
+    def generate(timelines, method, checkpoint, seed):
+        return [_motion(round(20 * t.duration), seed) for t in timelines]
+
+    report = evaluate_timelines(Benchmark("made", "", items), examples, oracle, generate,
+                                Plan((("stmc", "research"),), repeats=2, quiet=True),
+                                finished=lambda row: seen.append(row.name))  # fmt: skip
+    assert seen == ["real", "spliced", "shuffled", "stmc"] == [row.name for row in report.rows]
+    real, spliced, _, stmc = report.rows
+    assert real.figures["top-1"].value == spliced.figures["top-1"].value == 1  # the right arm's clip came mirrored
+    assert spliced.figures["timing error s"].value < 0.16
+    assert real.figures["right side"].value == 1 and real.figures["held-out top-1"].n == 8
+    assert stmc.figures["top-1"].n == 24 and stmc.shares["real"]["top-1"].value < 1
+    assert set(stmc.actions) == set(ACTIONS) and json.dumps(report.to_json())
+    print_timelines(report, by_action=True)
+    with pytest.raises(LabanError, match="no clean clip"):
+        evaluate_timelines(Benchmark("made", "", items), examples[:2], oracle, generate, Plan(()))
+
+
+def test_a_score_is_measured_from_the_command_line(tmp_path, capsys) -> None:
+    torch.manual_seed(0)
+    small = DenoiserConfig(rifke.LAYOUT.features, width=32, layers=2, heads=2, hidden=64)
+    network = Generator(GeneratorConfig(small, known=(("walk", 3), ("wave", 3))), load_body().joint_template)
+    network.mean[4:136] = torch.eye(3)[:, :2].T.flatten().repeat(22)
+    save_generator(tmp_path / "small", network, "# small\n")
+    (tmp_path / "x.txt").write_text("a person walks # 0 # 2 # legs\nplay the harp # 2 # 4\n")
+    words = ["eval", "timeline", str(tmp_path / "x.txt"), "--checkpoint", str(tmp_path / "small"), "--steps", "2",
+             "--no-cleanup", "--cache", str(tmp_path / "cache"), "--json"]  # fmt: skip
+    words += ["--method", "stmc", "--method", "single"]
+    reports = []
+    for protocol in evaluation_mtt.PROTOCOLS:
+        assert run([*words, "--protocol", protocol]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    assert [row["name"] for row in reports[0]["rows"]] == ["stmc", "single"]
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert reports[0]["rows"][0]["figures"]["M2T R@1, known"]["n"] == 1
+    assert any("play the harp" in note for note in reports[0]["notes"])

@@ -180,7 +180,7 @@ def print_timelines(report: Report, console: Console | None = None, *, by_action
                   f"timelines, {report.intervals} intervals; {report.repeats} repeats; [95 % bootstrap over "
                   f"timelines], ± 1.96 sd / sqrt(repeats); {_said(report.settings)}")  # fmt: skip
     console.print(report.about, style="dim")
-    table = Table(title="figures (of real)", title_justify="left")
+    table = Table(title="figures, and as shares of what real clips reach", title_justify="left")
     for name in ("", "n", *(row.name for row in report.rows)):
         table.add_column(name, justify="right" if name else "left", overflow="fold")
     names = list(dict.fromkeys(name for row in report.rows for name in row.figures))
@@ -199,8 +199,8 @@ def _cell(row: Row, name: str) -> str:
         return ""
     form = ".0f" if abs(found.value) >= 100 else ".3f"
     tail = f" ±{found.spread:{form}}" if found.spread else ""
-    share = row.of_real.get(name)
-    of = "" if share is None else f"\n{share.value:.2f} of real [{share.low:.2f}, {share.high:.2f}]"
+    shares = {other: own[name] for other, own in row.shares.items() if name in own and "bias" not in name}
+    of = "".join(f"\n{s.value:.2f} of {other} [{s.low:.2f}, {s.high:.2f}]" for other, s in shares.items())
     return f"{found.value:{form}}{tail}\n[{found.low:{form}}, {found.high:{form}}]{of}"
 
 
