@@ -21,7 +21,7 @@ from models.text.encoder import load_text_encoder
 from models.training import TrainConfig, fit
 from motion.bank import build_bank
 from motion.generator import Generator, GeneratorConfig, diffusion_loss, save_generator
-from motion.training_data import TextMotionBatches
+from motion.training_data import Mixture, TextMotionBatches
 
 VARIANTS = {
     "open": "records whose licence starts with CC0, CMU or MIT",
@@ -52,6 +52,7 @@ class GeneratorTraining:
     """An action of n clips gets n ** balance of the draws (`models.data.sampling`)."""
     denoiser: DenoiserConfig = DenoiserConfig(rifke.LAYOUT.features)
     optimisation: TrainConfig = TrainConfig(steps=7000, lr=1e-3, muon_lr=0.02)
+    mixture: Mixture = Mixture()
 
 
 def choose_records(records: Sequence[ClipRecord], variant: str, split: str = "train") -> list[ClipRecord]:
@@ -71,7 +72,8 @@ def train_generator(job: GeneratorTraining, *, quiet: bool = False) -> Path:
                              known=tuple(Counter(record.action for record in records).most_common()))  # fmt: skip
     optimisation = job.optimisation
     torch.manual_seed(optimisation.seed)
-    batches = TextMotionBatches(bank, load_text_encoder(config.text), rest, batch=job.batch, seed=optimisation.seed)
+    batches = TextMotionBatches(bank, load_text_encoder(config.text), rest, batch=job.batch, seed=optimisation.seed,
+                                mixture=job.mixture)  # fmt: skip
     network = Generator(config, rest)
     if job.init:
         network = _warm_start(network, job.init)
