@@ -1,11 +1,12 @@
 """Constrained generation: errors at the keys, sliding feet and jerk, beside free generation, real clips and naive rows.
 
-    python benchmarks/constraints.py --data runs/data/mocap [--checkpoint research] [--cases 20] [--threads 1]
+    python benchmarks/constraints.py --data runs/data/mocap [--checkpoint research] [--cases 20]
 
 In-betweening: the poses two seconds apart of held-out (validation) clips, with the clip's own caption. Paths: lines,
 circles and S-curves at 0.6 to 1.2 m/s with a point every half second. Hands and feet: a point in the air in front of
-somebody who stands, at a moment of a four-second clip. "in sampling" is what the sampler left, "final" what
-`laban generate` writes; "afterwards only" corrects a free motion, which the network never saw constrained.
+somebody who stands, at a moment of a four-second clip. "network" is what the last steps of sampling left, put in
+place but not corrected; "enforced" corrected; "final" cleaned up too, as `laban generate` writes it; "afterwards only"
+corrects a free motion, which the network never saw constrained.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ import numpy as np
 import torch
 
 from models.body.pose import motion_joints
+from models.body.vectors import axis_rotation
 from models.data.dataset import ClipRecord, MotionDataset
 from models.motion import Motion
 from models.objectives import foot_skate, jerk, peak_jerk
 from models.resample import resample
 from models.rotations import matrix_to_quaternion, quaternion_to_matrix, slerp
+from models.text.known import KnownActions, load_known
 from motion.constraints import Constraints, JointKey, RootKey, misses, pose_key
-from motion.enforce import enforce
-from motion.generate import FPS, GenerateConfig, finished, generate
+from motion.enforce import Clip, enforce, placement
+from motion.generate import FPS, GenerateConfig, _sample, finished, generate, noise_of, to_motion
+from motion.generator import Generator, load_generator
 
 APART = 2.0
 """Seconds between the two poses of in-betweening."""
@@ -137,8 +141,11 @@ def measured(cases: list[Case], checkpoint: str, config: GenerateConfig) -> dict
                 for i, case in enumerate(cases)]  # fmt: skip
 
     raw, free = each(True, replace(config, cleanup=False)), each(False, config)
+    network = load_generator(checkpoint)
+    known = load_known([action for action, _ in network.config.known], network.config.text)
+    own = [_uncorrected(case, i, network, known, config) for i, case in enumerate(cases)]
     late = [enforce(motion, case.constraints) for motion, case in zip(free, cases, strict=True)]
-    rows = {"in sampling": raw,
+    rows = {"network": own, "enforced": raw,
             "final": [finished(m, config, case.constraints) for m, case in zip(raw, cases, strict=True)],
             "afterwards only": late, "free": free}  # fmt: skip
     table = {name: row(motions, cases) for name, motions in rows.items()}
@@ -148,13 +155,29 @@ def measured(cases: list[Case], checkpoint: str, config: GenerateConfig) -> dict
     return table
 
 
+def _uncorrected(case: Case, seed: int, network: Generator, known: KnownActions, config: GenerateConfig) -> Motion:
+    """The first candidate as sampled, moved as a whole to where the constraints start."""
+    noise = noise_of(seed, round(case.seconds * FPS))
+    settings = replace(config, seed=seed)
+    features = _sample(network, known, [(case.text, noise)], config=settings, constraints=case.constraints)[0]
+    motion = to_motion(features, network.rest)
+    rest = network.rest[0].double().numpy()
+    clip = Clip(motion.rotations[0, :, :22].astype(np.float64), motion.root[0] + rest)
+    yaw, start = placement(clip, case.constraints, FPS)
+    turn = axis_rotation(np.array([0.0, 1.0, 0.0]), np.array(yaw))
+    rotations = motion.rotations.copy()
+    rotations[0, :, 0] = turn @ rotations[0, :, 0]
+    root = clip.pelvis @ turn.T + start - rest
+    return replace(motion, rotations=rotations, root=root.astype(np.float32)[None])
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--checkpoint", default="research")
     parser.add_argument("--cases", type=int, default=20)
-    parser.add_argument("--candidates", type=int, default=4)
+    parser.add_argument("--candidates", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--json")

@@ -187,7 +187,10 @@ def _pose(entry: _Entry) -> PoseKey:
         raise entry.fail(f"pose is {_short(text)}; accepted: 'MOTION' or 'MOTION@SECOND', from the JSON file's folder")
     if len(entry.times) != 1:
         raise entry.fail(f"has {len(entry.times)} moments for one pose; accepted: one entry for each pose")
-    key = replace(pose_of_file(text, f"{entry.name}: pose", 0.0, entry.times[0], entry.folder), origin=entry.name)
+    try:
+        key = replace(pose_of_file(text, "pose", 0.0, entry.times[0], entry.folder), origin=entry.name)
+    except LabanError as error:
+        raise entry.fail(str(error)) from None
     place, heading = entry.array(("position",), (2,)), entry.array(("heading",), ())
     if heading is not None:
         turn = axis_rotation(np.array([0.0, 1.0, 0.0]), np.array(math.radians(heading[0]) - (root_heading(key) or 0.0)))

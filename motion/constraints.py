@@ -226,7 +226,7 @@ def misses(motion: Motion, constraints: Constraints) -> list[Miss]:
         else:
             end = JOINT[key.joint.replace("foot", "ankle")]
             gap = float(np.linalg.norm(places[f, JOINT[key.joint]] - key.position))
-            angle = 0.0 if key.rotation is None else float(rotation_angle(turns[f, end].T @ key.rotation))
+            angle = 0.0 if key.rotation is None else float(rotation_angle((turns[f, end].T @ key.rotation)[None])[0])
             found.append(Miss(key.time, key.joint, gap, math.degrees(angle)))
     return found
 
@@ -247,7 +247,7 @@ def _finite(key: Key) -> None:
 
 
 def _together(first: Key, second: Key) -> bool:
-    return abs(first.time - second.time) < AT_ONCE
+    return bool(abs(first.time - second.time) < AT_ONCE)
 
 
 def _same_pose(first: PoseKey, second: PoseKey) -> bool:

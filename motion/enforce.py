@@ -32,7 +32,7 @@ ALONG = 0.3
 """Seconds (standard deviation) over which the direction of motion is taken when a body is turned along its path."""
 TRUST = 0.25
 """How much an undecided motion is taken to go forward: the weight of facing along the path, against its own steps."""
-APPROACH = 0.55
+APPROACH = 0.7
 """Metres that the pelvis keeps from a target of hand or foot, horizontally, at most."""
 STRETCH = 0.97
 """Share of a limb's length that is used before the body leans."""

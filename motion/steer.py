@@ -16,7 +16,7 @@ from models.objectives import goal_joint
 from models.representation import rifke
 from models.representation.heading import turn
 from motion.constraints import Constraints, frame_of
-from motion.enforce import Clip, enforced, placement
+from motion.enforce import Clip, enforced, placement, root_enforced
 from motion.generator import Generator
 
 FPS = rifke.LAYOUT.fps
@@ -29,24 +29,24 @@ CALM = 0.6
 
 
 UNTIL = 0.2
-"""Noise level t / steps below which the network's own prediction is left alone: it smooths what is left."""
+"""Noise level t / steps below which pose and limbs are left to the network, which smooths them; the root is led on."""
 
 
 def hooks(constraints: Constraints, network: Generator, lengths: Sequence[int]) -> tuple[Guide | None, Overwrite]:
     """`guide` and `overwrite` of `sample` for a batch of normalised features, whose rows have these frames.
 
-    `overwrite` meets all constraints by smooth corrections (`motion.enforce`) of each row. `guide`, before it, lets
-    the whole body go towards targets of hands and feet by the gradient of their distance; None where there are none.
+    `overwrite` meets all constraints by smooth corrections (`motion.enforce`) of each row; in the last steps only those
+    of the root. `guide`, before it, lets the whole body go towards targets of hands and feet by the gradient of their
+    distance; None where there are none.
     """
-    rest = network.rest[:NUM_BODY].double().cpu()
+    rest = network.rest.double().cpu()
 
     def overwrite(x0: Tensor, t: int) -> Tensor:
-        if t < UNTIL * network.schedule.steps:
-            return x0
+        bring = enforced if t >= UNTIL * network.schedule.steps else _on_its_way
         result = x0.clone()
         features = network.restore(x0.float()).double().cpu()
         for row, own, frames in zip(result, features, lengths, strict=True):
-            done = enforced(_clip(own[:frames], rest), constraints, rest, FPS)
+            done = bring(_clip(own[:frames], rest), constraints, rest, FPS)
             row[:frames] = network.normalise(_features(done, own[:frames], network)).to(row)
         return result
 
@@ -61,7 +61,11 @@ def hooks(constraints: Constraints, network: Generator, lengths: Sequence[int]) 
     return (guide if constraints.joints else None), overwrite
 
 
-def _clip(features: Float[Tensor, "frames 205"], rest: Float[Tensor, "22 3"]) -> Clip:
+def _on_its_way(clip: Clip, constraints: Constraints, rest: Tensor, fps: float) -> Clip:
+    return root_enforced(clip, constraints, fps)
+
+
+def _clip(features: Float[Tensor, "frames 205"], rest: Float[Tensor, "55 3"]) -> Clip:
     rotations, root = rifke.decode(features, rest)
     return Clip(rotations.numpy(), (root + rest[0]).numpy())
 
@@ -75,7 +79,7 @@ def _features(clip: Clip, before: Float[Tensor, "frames 205"], network: Generato
 
 
 def _descend(
-    x: Float[Tensor, "frames 205"], constraints: Constraints, network: Generator, rest: Float[Tensor, "22 3"]
+    x: Float[Tensor, "frames 205"], constraints: Constraints, network: Generator, rest: Float[Tensor, "55 3"]
 ) -> Float[Tensor, "frames 205"]:
     """Normalised features after `DESCENT` steps down the squared distances to the targets of hands and feet."""
     frames = len(x)
@@ -91,7 +95,7 @@ def _descend(
         for _ in range(DESCENT):
             x = x.detach().requires_grad_()
             rotations, root = rifke.decode(x * std + mean, bones)
-            joints, _ = forward_kinematics(rotations, bones[None], root)
+            joints, _ = forward_kinematics(rotations, bones[None, :NUM_BODY], root)
             loss = torch.stack([goal_joint(joints, joint, goal, frame=f) ** 2 for joint, f, goal in goals]).sum()
             slope = torch.autograd.grad(loss, x)[0]
             smooth = torch.cat([slope[:, :4], kernel @ slope[:, 4:]], -1)
