@@ -30,12 +30,10 @@ from models.data.dataset import MotionDataset
 from models.video.blazepose import PoseNetworks
 
 SETTINGS = FineTuning(
-    Path("runs/detect/real/all"), steps=240, lr=4e-4, mix=MixConfig(real=0.6, frames=320, block=64, reuse=3)
+    Path("runs/detect/real/all"), steps=240, lr=2.5e-4, mix=MixConfig(real=0.5, frames=320, block=64, reuse=3)
 )
-ROUNDS = 2
-"""Times that the schedule is run through, each from where the one before ended and with other streams."""
 
-KEPT = 0.15
+KEPT = 0.3
 """How much of the weights from before the fine-tuning is mixed into those after it (Wortsman et al. 2022): motion files
 keep their precision."""
 
@@ -106,12 +104,9 @@ def finetuned(
 
     An interrupted run in the folder is gone on with.
     """
-    before = network
     real, others = training_clips(clips), [*motion, *refilmed(clips)]
-    for turn in range(ROUNDS):
-        job = replace(settings, run=run / f"round{turn}", seed=settings.seed + turn)
-        network = finetune(network, real, others, job, quiet=quiet)
-    return mixed_weights(before, network, kept)
+    tuned = finetune(network, real, others, replace(settings, run=run), quiet=quiet)
+    return mixed_weights(network, tuned, kept)
 
 
 def mixed_weights(one: Detector, other: Detector, share: float) -> Detector:
