@@ -28,7 +28,7 @@ from models.resample import resample
 from models.rotations import matrix_to_quaternion, quaternion_to_matrix, slerp
 from models.text.known import KnownActions, load_known
 from motion.constraints import Constraints, JointKey, RootKey, misses, pose_key
-from motion.enforce import Clip, enforce, placement
+from motion.enforce import Clip, Pace, enforce, placement
 from motion.generate import FPS, GenerateConfig, _sample, finished, generate, noise_of, to_motion
 from motion.generator import Generator, load_generator
 
@@ -163,7 +163,7 @@ def _uncorrected(case: Case, seed: int, network: Generator, known: KnownActions,
     motion = to_motion(features, network.rest)
     rest = network.rest[0].double().numpy()
     clip = Clip(motion.rotations[0, :, :22].astype(np.float64), motion.root[0] + rest)
-    yaw, start = placement(clip, case.constraints, FPS)
+    yaw, start = placement(clip, case.constraints, Pace(FPS))
     turn = axis_rotation(np.array([0.0, 1.0, 0.0]), np.array(yaw))
     rotations = motion.rotations.copy()
     rotations[0, :, 0] = turn @ rotations[0, :, 0]

@@ -16,10 +16,12 @@ from models.objectives import goal_joint
 from models.representation import rifke
 from models.representation.heading import turn
 from motion.constraints import Constraints, frame_of
-from motion.enforce import Clip, enforced, placement, root_enforced
+from motion.enforce import Clip, Pace, enforced, placement, root_enforced
 from motion.generator import Generator
 
 FPS = rifke.LAYOUT.fps
+PACE = Pace(FPS, blend=1.0)
+"""Twice as wide as afterwards: the network hears of a key in time and comes to it by itself."""
 DESCENT = 4
 """Gradient steps towards targets of hands and feet in each denoising step."""
 SPREAD = 0.2
@@ -46,7 +48,7 @@ def hooks(constraints: Constraints, network: Generator, lengths: Sequence[int]) 
         result = x0.clone()
         features = network.restore(x0.float()).double().cpu()
         for row, own, frames in zip(result, features, lengths, strict=True):
-            done = bring(_clip(own[:frames], rest), constraints, rest, FPS)
+            done = bring(_clip(own[:frames], rest), constraints, rest, PACE)
             row[:frames] = network.normalise(_features(done, own[:frames], network)).to(row)
         return result
 
@@ -61,8 +63,8 @@ def hooks(constraints: Constraints, network: Generator, lengths: Sequence[int]) 
     return (guide if constraints.joints else None), overwrite
 
 
-def _on_its_way(clip: Clip, constraints: Constraints, rest: Tensor, fps: float) -> Clip:
-    return root_enforced(clip, constraints, fps)
+def _on_its_way(clip: Clip, constraints: Constraints, rest: Tensor, pace: Pace) -> Clip:
+    return root_enforced(clip, constraints, pace)
 
 
 def _clip(features: Float[Tensor, "frames 205"], rest: Float[Tensor, "55 3"]) -> Clip:
@@ -83,7 +85,7 @@ def _descend(
 ) -> Float[Tensor, "frames 205"]:
     """Normalised features after `DESCENT` steps down the squared distances to the targets of hands and feet."""
     frames = len(x)
-    yaw, start = placement(_clip(network.restore(x).double().cpu(), rest), constraints, FPS)
+    yaw, start = placement(_clip(network.restore(x).double().cpu(), rest), constraints, PACE)
     goals = []
     for key in constraints.joints:
         seen = turn(torch.tensor(-yaw), torch.from_numpy(np.asarray(key.position, np.float64) - start))
