@@ -14,7 +14,7 @@ from models.body.pose import motion_joints
 from models.motion import Motion
 from models.motion_text.encoder import load_motion_text
 from models.objectives import foot_skate
-from models.text.known import KnownActions, says_more
+from models.text.known import SEVERAL, KnownActions, says_more
 
 ACTION = 0.5
 """What certainty of the action that a plain sentence means is worth, in cosines."""
@@ -33,16 +33,30 @@ class Choice:
     sure: bool
 
 
+@dataclass(frozen=True)
+class Rating:
+    """How well a motion fits its text, in cosines; `sure` unless another action than the one meant was recognised."""
+
+    score: float
+    sure: bool
+
+
 def best_of(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> list[Choice]:
     """The best of each text's motions, which lie next to each other, equally many for each text."""
     each = len(motions) // len(texts)
     if each == 1:
         return [Choice(motion, 0.0, True) for motion in motions]
-    action = recognised(motions, texts, known)
+    ratings = rated(motions, texts, known)
+    rows = [max(range(k, k + each), key=lambda i: ratings[i].score) for k in range(0, len(motions), each)]
+    return [Choice(motions[i], ratings[i].score, ratings[i].sure) for i in rows]
+
+
+def rated(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions, *, slots: bool = False) -> list[Rating]:
+    """A rating of each motion; equally many, next to each other, belong to each text. See `recognised` for `slots`."""
+    action = recognised(motions, texts, known, slots=slots)
     score = meaning(motions, texts, known) + ACTION * action.clip(0)
     score -= SKATE * np.array([_skate(motion) for motion in motions])
-    best = score.reshape(len(texts), each).argmax(1) + each * np.arange(len(texts))
-    return [Choice(motions[i], float(score[i]), not 0 <= action[i] < SURE) for i in best.tolist()]
+    return [Rating(float(value), not 0 <= share < SURE) for value, share in zip(score, action, strict=True)]
 
 
 def meaning(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> Float[ndarray, " motions"]:
@@ -53,10 +67,16 @@ def meaning(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions
     return (encoder.embed_motion(motions) * np.repeat(vectors, len(motions) // len(texts), 0)).sum(1)
 
 
-def recognised(motions: Sequence[Motion], texts: Sequence[str], known: KnownActions) -> Float[ndarray, " motions"]:
-    """Probability that each motion shows the action its text means; -1 for texts that may say more than one action."""
+def recognised(
+    motions: Sequence[Motion], texts: Sequence[str], known: KnownActions, *, slots: bool = False
+) -> Float[ndarray, " motions"]:
+    """Probability that each motion shows the action its text means; -1 for texts that may say more than one action.
+
+    Texts that name a side, direction, count or speed have a say with `slots` alone.
+    """
     encoder, each = load_motion_text(), len(motions) // len(texts)
-    plain = [row for row, text in enumerate(texts) if not says_more(text)]
+    more = (lambda text: bool(SEVERAL.search(text.lower()))) if slots else says_more
+    plain = [row for row, text in enumerate(texts) if not more(text)]
     found = np.full(len(motions), -1.0, np.float32)
     for row, action in zip(plain, known.meant([texts[row] for row in plain]) if plain else (), strict=True):
         own = slice(row * each, (row + 1) * each)

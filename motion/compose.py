@@ -7,29 +7,48 @@ Athanasiou et al., ICCV 2023; DiffCollage: Zhang et al., CVPR 2023.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from laban.errors import LabanError
-from laban.timeline import Timeline
+from laban.timeline import PARTS, Timeline
 from models.body.cleanup import clean_up
+from models.body.skeleton import JOINT
 from models.devices import fast_inference, pick_device
 from models.diffusion.denoiser import Condition
-from models.diffusion.sampler import Denoise, SamplerConfig, Window, sample, windowed
+from models.diffusion.sampler import Denoise, Overwrite, SamplerConfig, Window, sample, windowed
 from models.motion import Motion
 from models.representation import rifke
 from models.text.known import KnownActions, load_known
 from models.text.parts import body_parts
-from motion.generate import FPS, LONGEST, OVERLAP, GenerateConfig, noise_of, to_motion, window_of
+from motion.candidates import Rating, rated
+from motion.generate import (
+    BATCH,
+    FPS,
+    LONGEST,
+    OVERLAP,
+    ROUNDS,
+    STRIDE,
+    GenerateConfig,
+    noise_of,
+    to_motion,
+    window_of,
+)
 from motion.generator import Generator, load_generator
+from motion.metrics import TOE_CLEARANCE
 from motion.prompts import PartsOf, Staged, stage
 from motion.windows import METHODS, Limits, Method, Piece, overlapping_windows, pieces, retold
 
 INDEPENDENT = ("sinc", "sinc-lerp")
+REDRAWN = ("stmc", "stmc-blend")
+"""Methods whose prompts are drawn again in place where they fail; the others are baselines."""
+APART = 7919
+"""Between the seeds of one score's prompts."""
 ROWS = 96
 """Windows that go through the network at once, at most; more are taken in turns, so that memory stays bounded."""
 
@@ -60,11 +79,12 @@ AS_PUBLISHED = Control(overlap=0.5, least=0.0, variance_noise=True)
 
 @dataclass(frozen=True)
 class _Job:
-    """One score with its place in the batch: noise, and the windows with the text of each ("": none)."""
+    """One score to be performed, in windows."""
 
     staged: Staged
     pieces: list[Piece]
-    noise: Float[Tensor, "frames 205"]
+    limits: Limits
+    seed: int
 
 
 def generate_timelines(
@@ -77,6 +97,8 @@ def generate_timelines(
     `models.text.parts.body_parts`). `progress` is told the number of scores just finished.
     Raises LabanError for a score that one person cannot perform (`motion.prompts.stage`) or above ten minutes.
     """
+    if not 1 <= config.candidates <= BATCH:
+        raise LabanError(f"--candidates {config.candidates}; accepted: 1 to {BATCH}")
     for timeline in timelines:
         if timeline.duration > LONGEST:
             raise LabanError(f"the score lasts {timeline.duration:g} s; accepted: up to {LONGEST:g}")
@@ -87,12 +109,14 @@ def generate_timelines(
     jobs = []
     for i, timeline in enumerate(timelines):
         staged = retold(stage(timeline, FPS, parts_of, idle=control.idle), control.method)
-        jobs.append(_Job(staged, pieces(staged, control.method, limits), noise_of(config.seed + i, staged.frames)))
+        jobs.append(_Job(staged, pieces(staged, control.method, limits), limits, config.seed + i))
     compose = _afterwards if control.method in INDEPENDENT else _every_step
     motions: list[Motion] = []
     for chunk in _chunks(jobs):
         rows = compose(network, known, chunk, config, control)
-        found = [to_motion(row, network.rest) for row in rows]
+        if config.candidates > 1 and control.method in REDRAWN:
+            rows = _redrawn(network, known, chunk, rows, config, control)
+        found = [to_motion(network.restore(row), network.rest) for row in rows]
         motions += map(clean_up, found) if config.cleanup else found
         if progress is not None:
             progress(len(chunk))
@@ -118,12 +142,53 @@ def _every_step(
     windows, texts = [], []
     for row, job in enumerate(jobs):
         for piece in job.pieces:
-            for text, share in _guided(job, piece, config.guidance):
+            asked = None if piece.prompt is None else job.staged.prompts[piece.prompt].text
+            for text, share in _guided(asked, config.guidance):
                 windows.append(Window(piece.start, piece.stop, piece.weight * share, row))
                 texts.append(text)
-    x = _padded([job.noise for job in jobs], network)
+    x = _padded([noise_of(job.seed, job.staged.frames) for job in jobs], network)
     x0 = _sampled(network, x, _network_over(network, known, windows, texts), config, control)
-    return [network.restore(row[: job.staged.frames].float()) for row, job in zip(x0, jobs, strict=True)]
+    return [row[: job.staged.frames].float() for row, job in zip(x0, jobs, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Solo:
+    """One prompt by itself: frames [start, start + len(weight)) of a score, and what it weighs in them."""
+
+    job: int
+    prompt: int
+    start: int
+    weight: Float[Tensor, "frames 205"]
+
+
+def _solos(jobs: Sequence[_Job], parts: Sequence[Sequence[Piece]]) -> list[_Solo]:
+    """The prompts of `parts` (each job's pieces without seams), each with what its windows weigh together."""
+    found = []
+    for j, own in enumerate(parts):
+        for prompt in dict.fromkeys(piece.prompt for piece in own):
+            assert prompt is not None  # only seams have none
+            mine = [piece for piece in own if piece.prompt == prompt]
+            start, stop = min(p.start for p in mine), max(p.stop for p in mine)
+            weight = torch.zeros(stop - start, rifke.LAYOUT.features)
+            for piece in mine:
+                weight[piece.start - start : piece.stop - start] += piece.weight
+            found.append(_Solo(j, prompt, start, weight))
+    return found
+
+
+def _alone(
+    network: Generator, known: KnownActions, jobs: Sequence[_Job], solos: Sequence[_Solo], noise: Sequence[Tensor],
+    config: GenerateConfig, control: Control, overwrite: Overwrite | None = None,
+) -> Float[Tensor, "solos frames 205"]:  # fmt: skip
+    """Each prompt denoised to the end by itself, in windows where it is long; normalised, padded."""
+    windows, texts = [], []
+    for row, solo in enumerate(solos):
+        for w in overlapping_windows(len(solo.weight), window_of(network), OVERLAP):
+            for text, share in _guided(jobs[solo.job].staged.prompts[solo.prompt].text, config.guidance):
+                windows.append(Window(w.start, w.stop, w.weight * share, row))
+                texts.append(text)
+    denoise = _network_over(network, known, windows, texts)
+    return _sampled(network, _padded(noise, network), denoise, config, control, overwrite)
 
 
 @torch.inference_mode()
@@ -131,33 +196,110 @@ def _afterwards(
     network: Generator, known: KnownActions, jobs: Sequence[_Job], config: GenerateConfig, control: Control
 ) -> list[Float[Tensor, "frames 205"]]:
     """SINC: every prompt denoised to the end by itself, then composited."""
-    windows, texts, places = [], [], []
-    noise: list[Tensor] = []
-    for j, job in enumerate(jobs):
-        for prompt in dict.fromkeys(piece.prompt for piece in job.pieces):
-            own = [piece for piece in job.pieces if piece.prompt == prompt]
-            start, stop = min(p.start for p in own), max(p.stop for p in own)
-            for piece, w in zip(own, overlapping_windows(stop - start, window_of(network), OVERLAP), strict=True):
-                for text, share in _guided(job, piece, config.guidance):
-                    windows.append(Window(w.start, w.stop, w.weight * share, len(noise)))
-                    texts.append(text)
-            weight = torch.zeros(stop - start, rifke.LAYOUT.features)
-            for piece in own:
-                weight[piece.start - start : piece.stop - start] += piece.weight
-            places.append((j, start, weight))
-            noise.append(noise_of(config.seed + j + 7919 * len(noise), stop - start))
-    x0 = _sampled(network, _padded(noise, network), _network_over(network, known, windows, texts), config, control)
+    solos = _solos(jobs, [job.pieces for job in jobs])
+    noise = [noise_of(jobs[s.job].seed + APART * (1 + s.prompt), len(s.weight)) for s in solos]
+    x0 = _alone(network, known, jobs, solos, noise, config, control)
     merged = [torch.zeros(job.staged.frames, rifke.LAYOUT.features, device=x0.device) for job in jobs]
-    for row, (j, start, weight) in zip(x0, places, strict=True):
-        merged[j][start : start + len(weight)] += weight.to(x0.device) * network.restore(row[: len(weight)].float())
+    for row, solo in zip(x0, solos, strict=True):
+        merged[solo.job][solo.start : solo.start + len(solo.weight)] += solo.weight.to(x0) * row[: len(solo.weight)]
     return merged
 
 
-def _guided(job: _Job, piece: Piece, guidance: float) -> list[tuple[str, float]]:
-    """The texts that a window goes through the network with, and their shares: u + g (c - u)."""
-    if piece.prompt is None:
+@torch.inference_mode()
+def _redrawn(
+    network: Generator, known: KnownActions, jobs: Sequence[_Job], rows: list[Float[Tensor, "frames 205"]],
+    config: GenerateConfig, control: Control,
+) -> list[Float[Tensor, "frames 205"]]:  # fmt: skip
+    """Prompts in which another action than the one meant is recognised are drawn again in place, `candidates` at a
+    time, while everything around them stays as it is; the best draw is kept.
+    """
+    faded = [pieces(job.staged, "stmc-blend", replace(job.limits, least=0)) for job in jobs]
+    solos = [s for s in _solos(jobs, faded) if jobs[s.job].staged.prompts[s.prompt].segment is not None]
+    rating = dict(enumerate(_rated(network, known, jobs, solos, [_part(rows, solo) for solo in solos])))
+    for turn in range(1, ROUNDS):
+        chosen = _apart(solos, [i for i in rating if not rating[i].sure])
+        for some in _split(chosen, ROWS // (2 * config.candidates)):
+            tries = [solos[i] for i in some for _ in range(config.candidates)]
+            seeds = [jobs[solos[i].job].seed + APART * (1 + solos[i].prompt) + STRIDE * (turn * config.candidates + k)
+                     for i in some for k in range(config.candidates)]  # fmt: skip
+            noise = [noise_of(seed, len(solo.weight)) for seed, solo in zip(seeds, tries, strict=True)]
+            keep = _padded([1 - solo.weight for solo in tries], network)
+            fixed = _padded([_part(rows, solo).cpu() for solo in tries], network)
+            drawn = _alone(network, known, jobs, tries, noise, config, control,
+                           lambda x0, _, keep=keep, fixed=fixed: x0 + keep * (fixed - x0))  # fmt: skip
+            cut = [row[: len(solo.weight)] for row, solo in zip(drawn, tries, strict=True)]
+            found = _rated(network, known, jobs, tries, cut)
+            for n, i in enumerate(some):
+                own = range(n * config.candidates, (n + 1) * config.candidates)
+                best = max(own, key=lambda k: found[k].score)
+                if found[best].score > rating[i].score:
+                    rating[i] = found[best]
+                    _part(rows, solos[i]).copy_(cut[best])
+        if not chosen:
+            break
+    return rows
+
+
+def _part(rows: Sequence[Tensor], solo: _Solo) -> Float[Tensor, "frames 205"]:
+    return rows[solo.job][solo.start : solo.start + len(solo.weight)]
+
+
+def _apart(solos: Sequence[_Solo], unsure: Sequence[int]) -> list[int]:
+    """Of the prompts to be drawn again, the first ones that do not touch one another in time."""
+    chosen: list[int] = []
+    for i in unsure:
+        own, start = solos[i], solos[i].start
+        others = [solos[k] for k in chosen if solos[k].job == own.job]
+        if all(o.start + len(o.weight) <= start or start + len(own.weight) <= o.start for o in others):
+            chosen.append(i)
+    return chosen
+
+
+def _rated(
+    network: Generator, known: KnownActions, jobs: Sequence[_Job], solos: Sequence[_Solo], rows: Sequence[Tensor]
+) -> list[Rating]:
+    """How well each prompt's own frames and parts show what it asks for."""
+    motions, texts = [], []
+    for solo, row in zip(solos, rows, strict=True):
+        prompt = jobs[solo.job].staged.prompts[solo.prompt]
+        own = slice(prompt.start - solo.start, prompt.stop - solo.start)
+        features, weight = network.restore(row[own].float()).cpu(), solo.weight[own]
+        motions.append(to_motion(isolated(features, weight, network), network.rest))
+        texts.append(prompt.text)
+    return rated(motions, texts, known, slots=True) if motions else []
+
+
+def isolated(
+    features: Float[Tensor, "frames 205"], weight: Float[Tensor, "frames 205"], network: Generator
+) -> Float[Tensor, "frames 205"]:
+    """The parts that a prompt owns on an otherwise standing body, so that they can be recognised by themselves."""
+    still = _standing(network.rest.cpu())
+    shown = features.clone()
+    for part in PARTS:
+        columns = list(rifke.LAYOUT.parts[part])
+        share = weight[:, columns[:1]]
+        if float(share.min()) < 0.5:  # owned in part, or not at all
+            shown[:, columns] = share * features[:, columns] + (1 - share) * still[columns]
+    return shown
+
+
+def _standing(rest: Float[Tensor, "55 3"]) -> Float[Tensor, " 205"]:
+    """Somebody upright with hanging arms."""
+    rotations = np.broadcast_to(np.eye(3), (2, 22, 3, 3)).copy()
+    for joint, angle in (("left_shoulder", -1.2), ("right_shoulder", 1.2)):
+        rotations[:, JOINT[joint], :2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    root = np.broadcast_to([0.0, -float(rest[:22, 1].min()) + TOE_CLEARANCE, 0.0], (2, 3))
+    return torch.from_numpy(rifke.encode(rotations, root, rest.double().numpy())[0])
+
+
+def _split(items: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [items[k : k + size] for k in range(0, len(items), size)]
+
+
+def _guided(text: str | None, guidance: float) -> list[tuple[str, float]]:
+    """The texts ("" is none) that a window goes through the network with, and their shares: u + g (c - u)."""
+    if text is None:
         return [("", 1.0)]
-    text = job.staged.prompts[piece.prompt].text
     return [(text, 1.0)] if guidance == 1 else [(text, guidance), ("", 1 - guidance)]
 
 
@@ -185,9 +327,10 @@ def _network_over(network: Generator, known: KnownActions, windows: list[Window]
 
 
 def _sampled(
-    network: Generator, noise: Tensor, denoise: Denoise, config: GenerateConfig, control: Control
-) -> Float[Tensor, "rows frames 205"]:
+    network: Generator, noise: Tensor, denoise: Denoise, config: GenerateConfig, control: Control,
+    overwrite: Overwrite | None = None,
+) -> Float[Tensor, "rows frames 205"]:  # fmt: skip
     generator = torch.Generator(noise.device).manual_seed(config.seed)
     settings = SamplerConfig(config.method, config.steps, variance_noise=control.variance_noise)
     with fast_inference(noise.device):
-        return sample(denoise, noise, network.schedule, settings, generator=generator)
+        return sample(denoise, noise, network.schedule, settings, generator=generator, overwrite=overwrite)

@@ -38,6 +38,9 @@ def timeline(
     steps: Annotated[int, typer.Option("--steps", min=1, help="Denoising steps.")] = 20,
     guidance: Annotated[float, typer.Option("--guidance", help="How strictly the text is followed.")] = 2.5,
     overlap: Annotated[float, typer.Option("--overlap", min=0, help="Seconds neighbours share at a seam.")] = 0.5,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, help="Draws of a prompt that failed (stmc, stmc-blend); 1: none.")
+    ] = 1,
     cleanup: Annotated[bool, typer.Option("--cleanup/--no-cleanup", help="Lock feet, filter tremble.")] = True,
     protocol: Annotated[str, typer.Option("--protocol", help="MTT: corrected or as-published.")] = "corrected",
     paired: Annotated[Path | None, typer.Option("--paired", help="MTT: JSON of text → motion file.")] = None,
@@ -57,8 +60,8 @@ def timeline(
     from motion.evaluation_timelines import Plan, evaluate_timelines
     from motion.generate import GenerateConfig
 
-    config = GenerateConfig(steps=steps, guidance=guidance, cleanup=cleanup, device=device.value)
-    settings = {"steps": steps, "guidance": guidance, "overlap": overlap, "cleanup": cleanup,
+    config = GenerateConfig(steps=steps, guidance=guidance, candidates=candidates, cleanup=cleanup, device=device.value)
+    settings = {"steps": steps, "guidance": guidance, "overlap": overlap, "candidates": candidates, "cleanup": cleanup,
                 "weights": {name: weights_of(name) for name in checkpoints}}  # fmt: skip
     plan = Plan(tuple((m, c) for c in checkpoints for m in methods), repeats, cache, settings, json)
     generate, chosen = performer(config, overlap), benchmark.first(limit)

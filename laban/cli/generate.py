@@ -1,14 +1,16 @@
-"""`laban generate`: a sentence in, human motion out."""
+"""`laban generate`: a sentence or a score in, human motion out."""
 
 from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from laban.cli import score
 from laban.cli.options import Body, Device, DeviceOption, Json, Seed, emit
 from laban.errors import LabanError
 from laban.progress import progress
@@ -16,12 +18,18 @@ from laban.progress import progress
 if TYPE_CHECKING:
     from models.motion import Motion
     from models.text.known import Leaning
+    from models.text.parts import Labeller
+    from motion.compose import Control
+    from motion.generate import GenerateConfig
 
 DATA_SUFFIXES = (".npz", ".bvh", ".glb", ".npy", ".smpl")
 PICTURE_SUFFIXES = (".mp4", ".gif", ".png", ".jpg", ".webp")
+FIGURE_SUFFIXES = (".png", ".svg")
 FASTEST = 240
 MOST = 64
 """Samples one call may ask for."""
+OVERLAP = 0.5
+"""Seconds; `motion.compose.Control` has the same."""
 
 Outputs = Annotated[
     list[Path] | None,
@@ -32,9 +40,16 @@ Outputs = Annotated[
 
 
 def command(
-    text: Annotated[str, typer.Argument(help='What the person does, such as "a person walks forward and waves".')],
+    text: Annotated[
+        str,
+        typer.Argument(
+            help='What the person does, such as "a person walks forward and waves"; or a score (.txt .json .vtt .csv).'
+        ),
+    ],
     output: Outputs = None,
-    seconds: Annotated[float, typer.Option("--seconds", help="Length of the clip.")] = 6.0,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Length of the clip [6; a score has its own].")
+    ] = None,
     n: Annotated[int, typer.Option("--n", help="How many different motions.")] = 1,
     seed: Seed = 0,
     checkpoint: Annotated[str, typer.Option("--checkpoint", help="Embedded generator or a folder.")] = "research",
@@ -45,6 +60,16 @@ def command(
     candidates: Annotated[
         int, typer.Option("--candidates", help="Motions drawn for each one that is kept, the best fit to the text.")
     ] = 4,
+    method: Annotated[
+        str, typer.Option("--method", help="Scores: stmc, stmc-blend, sinc, sinc-lerp, diffcollage or single.")
+    ] = "stmc",
+    overlap: Annotated[
+        float, typer.Option("--overlap", help="Scores: seconds that neighbours share around their seam.")
+    ] = OVERLAP,
+    labeller_url: Annotated[
+        str | None, typer.Option("--labeller-url", help="Scores: ask an OpenAI-compatible server for body parts.")
+    ] = None,
+    labeller_model: Annotated[str | None, typer.Option("--labeller-model", help="The model that it serves.")] = None,
     cleanup: Annotated[
         bool, typer.Option("--cleanup/--no-cleanup", help="Lock planted feet and take out tremble.")
     ] = True,
@@ -55,31 +80,101 @@ def command(
     json: Json = False,
 ) -> None:
     """Generate human motion from a sentence, as video and as files to animate with."""
-    targets = check_outputs(output or [default_output(text)], n)
     if not 1 <= fps <= FASTEST:
         raise LabanError(f"--fps {fps:g}; accepted: 1 to {FASTEST}")
-    pixels = _size(size) if any(path.suffix.lower() in PICTURE_SUFFIXES for path in targets[0]) else None
-    from models.body.model import load_body
-    from models.resample import resample
-    from motion.generate import GenerateConfig, generate
-    from motion.generator import load_generator
+    pictures = output is None or any(path.suffix.lower() in ("", *PICTURE_SUFFIXES) for path in output)
+    files = Files(parse_size(size) if pictures else (512, 512), fps, body, json)
+    from motion.generate import GenerateConfig
 
-    model = load_body(body)
     config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, candidates=candidates,
                             cleanup=cleanup, device=device.value)  # fmt: skip
-    with progress("sampling", n, quiet=json) as advance:
-        motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config, progress=advance)
-    written = []
-    for motion, paths in zip(motions, targets, strict=True):
-        motion = resample(motion, fps)
+    if not score.is_score(text):
+        _sentence(text, 6.0 if seconds is None else seconds, n, output, checkpoint, config, files)
+        return
+    from motion.compose import Control
+
+    if seconds is not None:
+        raise LabanError(f"--seconds {seconds:g}: {text} says how long it lasts; accepted: no --seconds with a score")
+    control = Control(method, overlap)  # type: ignore[arg-type]  # checked by Control
+    labeller = score.labeller_at(labeller_url, labeller_model)
+    _score(Path(text), n, output, checkpoint, config, control, labeller, files)
+
+
+@dataclass(frozen=True)
+class Files:
+    """How results are written."""
+
+    size: tuple[int, int]
+    fps: float
+    body: Path | None
+    json: bool
+
+    def write(self, motion: Motion, paths: list[Path]) -> list[str]:
+        """The motion in every format; returns the files' names."""
+        from models.body.model import load_body
+        from models.resample import resample
+
+        model, motion = load_body(self.body), resample(motion, self.fps)
         for path in paths:
-            _write(motion, path, model, size=pixels, quiet=json)
-            written.append(str(path))
-    leaning, licence = lean_on(text, checkpoint), load_generator(checkpoint).config.licence or "no licence stated"
+            _write(motion, path, model, size=self.size, quiet=self.json)
+        return [str(path) for path in paths]
+
+
+def _sentence(
+    text: str, seconds: float, n: int, output: list[Path] | None, checkpoint: str, config: GenerateConfig, files: Files
+) -> None:
+    from models.body.model import load_body
+    from motion.generate import generate
+
+    targets = check_outputs(output or [default_output(text)], n)
+    load_body(files.body)
+    with progress("sampling", n, quiet=files.json) as advance:
+        motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config, progress=advance)
+    written = [name for motion, paths in zip(motions, targets, strict=True) for name in files.write(motion, paths)]
+    leaning, licence = lean_on(text, checkpoint), licence_of(checkpoint)
     near = [{"action": action, "similarity": round(value, 3)} for action, value in leaning.actions]
-    result = {"text": text, "seconds": motions[0].seconds, "seed": seed, "checkpoint": checkpoint, "files": written,
-              "leaned_on": near, "nearness": leaning.nearness, "weights_licence": licence}  # fmt: skip
-    emit(result, json, [f"{text!r} {leaning.summary()}", f"weights {checkpoint}: {licence}", *written])
+    result = {
+        "text": text, "seconds": motions[0].seconds, "seed": config.seed, "checkpoint": checkpoint, "files": written,
+        "leaned_on": near, "nearness": leaning.nearness, "weights_licence": licence,
+    }  # fmt: skip
+    emit(result, files.json, [f"{text!r} {leaning.summary()}", f"weights {checkpoint}: {licence}", *written])
+
+
+def _score(
+    path: Path, n: int, output: list[Path] | None, checkpoint: str, config: GenerateConfig, control: Control,
+    labeller: Labeller | None, files: Files,
+) -> None:  # fmt: skip
+    from laban.scores import read_timelines
+    from models.body.model import load_body
+    from viz.timeline import draw_timeline
+
+    count = n * len(read_timelines(path))
+    outputs = output or [Path("out") / f"{path.stem}.mp4"]
+    targets = check_outputs(outputs, count, most=None, figures=True)
+    body = load_body(files.body)
+    performed = score.perform(path, n, checkpoint=checkpoint, config=config, control=control, labeller=labeller,
+                              quiet=files.json)  # fmt: skip
+    written = []
+    for i, paths in enumerate(targets):
+        one = performed[i // n]
+        figures = score.figure_files(paths)
+        written += files.write(one.motions[i % n], [path for path in paths if path not in figures])
+        for figure in figures:
+            draw_timeline(one.timeline, figure, one.motions[i % n], body=body)
+            written.append(str(figure))
+    licence = licence_of(checkpoint)
+    result = {"score": str(path), "seed": config.seed, "checkpoint": checkpoint, "method": control.method,
+              "files": written, "timelines": [one.to_json() for one in performed],
+              "weights_licence": licence}  # fmt: skip
+    lines = [line for one in performed for line in one.lines()]
+    emit(result, files.json, [*lines, f"weights {checkpoint}: {licence}", *written])
+
+
+def licence_of(checkpoint: str) -> str:
+    """The licence of a generator's weights, as its configuration states it."""
+    from motion.generator import load_generator
+
+    return load_generator(checkpoint).config.licence or "no licence stated"
 
 
 def lean_on(text: str, checkpoint: str) -> Leaning:
@@ -96,12 +191,12 @@ def default_output(text: str) -> Path:
     return Path("out") / ("-".join(re.findall(r"[a-z0-9]+", text.lower())[:6]) or "motion")[:60]
 
 
-def check_outputs(outputs: list[Path], n: int) -> list[list[Path]]:
+def check_outputs(outputs: list[Path], n: int, *, most: int | None = MOST, figures: bool = False) -> list[list[Path]]:
     """The files of each of n samples; LabanError, before any work, for a suffix or folder that will not do."""
-    if not 1 <= n <= MOST:
+    if n < 1 or (most is not None and n > most):
         raise LabanError(f"--n {n}; accepted: 1 to {MOST}")
     outputs = [path if path.suffix else path.with_name(path.name + ".mp4") for path in outputs]
-    accepted = DATA_SUFFIXES + PICTURE_SUFFIXES
+    accepted = tuple(dict.fromkeys(DATA_SUFFIXES + PICTURE_SUFFIXES + (FIGURE_SUFFIXES if figures else ())))
     for path in outputs:
         if path.suffix.lower() not in accepted:
             raise LabanError(f"-o {path}: format {path.suffix!r} is unknown; accepted: {', '.join(accepted)}")
@@ -115,13 +210,14 @@ def check_outputs(outputs: list[Path], n: int) -> list[list[Path]]:
     return [[path.with_name(f"{path.stem}-{k + 1}{path.suffix}") for path in outputs] for k in range(n)]
 
 
-def _size(text: str) -> tuple[int, int]:
-    from viz.render import parse_size
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of WIDTHxHEIGHT."""
+    from viz.render import parse_size as parse
 
-    return parse_size(text)
+    return parse(text)
 
 
-def _write(motion: Motion, path: Path, body: Any, *, size: tuple[int, int] | None, quiet: bool) -> None:
+def _write(motion: Motion, path: Path, body: Any, *, size: tuple[int, int], quiet: bool) -> None:
     if path.suffix.lower() in DATA_SUFFIXES:
         from models.formats import write_motion
 
@@ -129,4 +225,4 @@ def _write(motion: Motion, path: Path, body: Any, *, size: tuple[int, int] | Non
         return
     from viz.render import render_motion
 
-    render_motion(motion, path, size=size or (512, 512), fps=motion.fps, body=body, progress=not quiet)
+    render_motion(motion, path, size=size, fps=motion.fps, body=body, progress=not quiet)
