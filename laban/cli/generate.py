@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from laban.cli import score
+from laban.cli import constraining, score
 from laban.cli.options import Body, Device, DeviceOption, Json, Seed, emit
 from laban.errors import LabanError
 from laban.progress import progress
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.text.known import Leaning
     from models.text.parts import Labeller
     from motion.compose import Control
+    from motion.constraints import Constraints
     from motion.generate import GenerateConfig
 
 DATA_SUFFIXES = (".npz", ".bvh", ".glb", ".npy", ".smpl")
@@ -70,6 +71,14 @@ def command(
         str | None, typer.Option("--labeller-url", help="Scores: ask an OpenAI-compatible server for body parts.")
     ] = None,
     labeller_model: Annotated[str | None, typer.Option("--labeller-model", help="The model that it serves.")] = None,
+    constraints: Annotated[
+        Path | None,
+        typer.Option("--constraints", help="JSON of poses, root paths and targets of hands and feet to meet."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="MOTION[@SECOND]: the pose to start in [its last].")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="MOTION[@SECOND]: the pose to end in [its first].")] = None,
     cleanup: Annotated[
         bool, typer.Option("--cleanup/--no-cleanup", help="Lock planted feet and take out tremble.")
     ] = True,
@@ -89,7 +98,9 @@ def command(
     config = GenerateConfig(steps=steps, guidance=guidance, seed=seed, candidates=candidates,
                             cleanup=cleanup, device=device.value)  # fmt: skip
     if not score.is_score(text):
-        _sentence(text, 6.0 if seconds is None else seconds, n, output, checkpoint, config, files)
+        length = 6.0 if seconds is None else seconds
+        files = replace(files, constraints=constraining.asked(constraints, start, end, length))
+        _sentence(text, length, n, output, checkpoint, config, files)
         return
     from motion.compose import Control
 
@@ -108,16 +119,28 @@ class Files:
     fps: float
     body: Path | None
     json: bool
+    constraints: Constraints | None = None
+    """Met by what is written, at its own frame rate."""
 
     def write(self, motion: Motion, paths: list[Path]) -> list[str]:
         """The motion in every format; returns the files' names."""
         from models.body.model import load_body
-        from models.resample import resample
 
-        model, motion = load_body(self.body), resample(motion, self.fps)
+        model, motion = load_body(self.body), self.timed(motion)
         for path in paths:
             _write(motion, path, model, size=self.size, quiet=self.json)
         return [str(path) for path in paths]
+
+    def timed(self, motion: Motion) -> Motion:
+        """The motion at the frame rate of what is written."""
+        from models.resample import resample
+
+        motion = resample(motion, self.fps)
+        if self.constraints is None:
+            return motion
+        from motion.enforce import enforce
+
+        return enforce(motion, self.constraints)
 
 
 def _sentence(
@@ -129,7 +152,8 @@ def _sentence(
     targets = check_outputs(output or [default_output(text)], n)
     load_body(files.body)
     with progress("sampling", n, quiet=files.json) as advance:
-        motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config, progress=advance)
+        motions = generate([text] * n, seconds, checkpoint=checkpoint, config=config,
+                           constraints=files.constraints, progress=advance)  # fmt: skip
     written = [name for motion, paths in zip(motions, targets, strict=True) for name in files.write(motion, paths)]
     leaning, licence = lean_on(text, checkpoint), licence_of(checkpoint)
     near = [{"action": action, "similarity": round(value, 3)} for action, value in leaning.actions]
@@ -137,7 +161,11 @@ def _sentence(
         "text": text, "seconds": motions[0].seconds, "seed": config.seed, "checkpoint": checkpoint, "files": written,
         "leaned_on": near, "nearness": leaning.nearness, "weights_licence": licence,
     }  # fmt: skip
-    emit(result, files.json, [f"{text!r} {leaning.summary()}", f"weights {checkpoint}: {licence}", *written])
+    told = []
+    if files.constraints is not None:
+        reports = [constraining.met(files.timed(motion), files.constraints) for motion in motions]
+        result["constraints"], told = [plain for plain, _ in reports], [line for _, line in reports]
+    emit(result, files.json, [f"{text!r} {leaning.summary()}", *told, f"weights {checkpoint}: {licence}", *written])
 
 
 def _score(
