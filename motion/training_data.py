@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,14 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from laban.timeline import PARTS
 from models.diffusion.denoiser import Condition
 from models.representation import rifke
 from models.text.captions import SUBJECTS, mirror_text
 from models.text.encoder import TextEncoder, TextFeatures
+from models.text.parts import explain
 from motion.generator import TextMotion
+from motion.sinc import merge, mirrored_parts, owners_of_two, with_positions
 
 LENGTHS: tuple[tuple[int, float], ...] = ((40, 0.15), (60, 0.2), (80, 0.2), (120, 0.3), (160, 0.05), (200, 0.1))
 """Frames per batch (at 20 fps) and how often."""
@@ -24,9 +28,10 @@ OUTLIER = 10.0
 """Deviations at which normalised features are cut, so that one spinning kick does not outweigh a batch."""
 BLEND = 6
 """Frames over which two clips are joined."""
-TRAVEL = frozenset(("walk", "run", "jog", "walk sideways", "walk backward", "turn", "stand", "crouch walk", "sneak"))
-ARMS = frozenset(("wave", "raise arms", "clap", "gesture", "cheer", "talk", "throw", "punch", "aim gun", "cast spell",
-                  "directing traffic", "thumbs up", "drink", "eat", "basketball signal"))  # fmt: skip
+BACKWARDS = 0.25
+"""Share of composites whose text names the action of the legs last."""
+TRIES = 6
+"""Draws of a second clip that goes with the first, before the first is taken alone."""
 _SUBJECT = re.compile(rf"^({'|'.join(sorted(SUBJECTS, key=len, reverse=True))}) ")
 
 
@@ -117,8 +122,11 @@ class TextMotionBatches:
         mean, std = bank.statistics()
         self.mean, self.std = torch.from_numpy(mean), torch.from_numpy(std)
         self.everything = _Draw(bank.spans, lambda span: True)
-        self.travel = _Draw(bank.spans, lambda span: span.action in TRAVEL)
-        self.arms = _Draw(bank.spans, lambda span: span.action in ARMS)
+        self.parts = span_parts(bank.spans) if mixture.composite else {}
+        """Span -> the body parts that its captions need."""
+        legs = {span for span, parts in self.parts.items() if "legs" in parts}
+        self.bases = _Draw(bank.spans, lambda span: span in legs and len(self.parts[span]) < len(PARTS))
+        self.overs = _Draw(bank.spans, lambda span: span in self.parts and span not in legs)
 
     def __call__(self, step: int) -> TextMotion:
         """The batch of one training step."""
@@ -132,8 +140,7 @@ class TextMotionBatches:
             mask[row, : len(item.rows)] = True
         changed = [row for row, item in enumerate(items) if item.composite]
         if changed:
-            local = rifke.local_positions(rifke.heading_rotations(x[changed]), self.rest)
-            x[changed, :, 136:] = local.flatten(-2) * mask[changed, :, None]
+            x[changed] = with_positions(x[changed], self.rest) * mask[changed, :, None]
         text = self.encoder.encode([item.text for item in items])
         condition = self.noise.disturb(text, rng)
         x = ((x - self.mean) / self.std).clamp(-OUTLIER, OUTLIER)
@@ -143,7 +150,7 @@ class TextMotionBatches:
         kind = rng.random()
         if kind < self.mixture.sequence and frames >= 60:
             return self._sequence(rng, frames)
-        if kind > 1 - self.mixture.composite and len(self.travel) and len(self.arms):
+        if kind > 1 - self.mixture.composite and len(self.bases) and len(self.overs):
             return self._composite(rng, frames)
         span, mirrored = self.everything(rng), int(rng.integers(2))
         rows = self._window(rng, span, mirrored, frames)
@@ -169,18 +176,21 @@ class TextMotionBatches:
         return _Item(head, _caption(rng, first, mirrored))
 
     def _composite(self, rng: np.random.Generator, frames: int) -> _Item:
-        """Arms of one clip on the legs, spine and head of another (SINC, Athanasiou et al. 2023)."""
-        base, over = self.travel(rng), self.arms(rng)
-        mirrored = int(rng.integers(2))
+        """Two actions that need different body parts, at once (SINC's synthetic data, Athanasiou et al. 2023, 3.3)."""
+        base, mirrored = self.bases(rng), int(rng.integers(2))
         rows = self._window(rng, base, mirrored, frames)
         if len(rows) < frames:
             rows = _repeat(rows, frames)
-        arms = _repeat(self._window(rng, over, mirrored, len(rows)), len(rows))
-        columns = [c for part in ("left arm", "right arm") for c in rifke.LAYOUT.parts[part] if c < 136]
-        rows = rows.copy()
-        rows[:, columns] = arms[:, columns]
-        texts = _caption(rng, base, mirrored), _without_subject(_caption(rng, over, mirrored))
-        return _Item(rows, str(rng.choice([" and ", " while the person ", " and also "])).join(texts), composite=True)
+        text = _caption(rng, base, mirrored)
+        for _ in range(TRIES):
+            over, turned = self.overs(rng), int(rng.integers(2))
+            parts = [mirrored_parts(self.parts[span]) if side else self.parts[span]
+                     for span, side in ((base, mirrored), (over, turned))]  # fmt: skip
+            if not {*parts[0]} & {*parts[1]}:
+                other = _repeat(self._window(rng, over, turned, len(rows)), len(rows))
+                texts = [text, _caption(rng, over, turned)][:: -1 if rng.random() < BACKWARDS else 1]
+                return _Item(merge(rows, other, owners_of_two(*parts)), _at_once(rng, *texts), composite=True)
+        return _Item(rows, text)
 
 
 @dataclass(frozen=True)
@@ -209,6 +219,39 @@ def _caption(rng: np.random.Generator, span: Span, mirrored: int) -> str:
 
 def _without_subject(text: str) -> str:
     return _SUBJECT.sub("", text)
+
+
+def _at_once(rng: np.random.Generator, first: str, second: str) -> str:
+    """Both captions as one sentence."""
+    rest = _without_subject(second)
+    how = int(rng.integers(4))
+    if how == 0 or (how > 1 and rest == second and not re.match(r"\w+ing\b", second)):
+        return f"{first} and {rest}"
+    if how == 1:
+        return f"{first} and also {rest}"
+    if rest == second or rest.startswith("is "):
+        return f"{first} while {rest.removeprefix('is ')}"
+    return f"{first} while the person {rest}"
+
+
+def span_parts(spans: Sequence[Span]) -> dict[Span, tuple[str, ...]]:
+    """The body parts that each span needs: those that at least half of its captions need.
+
+    Captions that leave the side of an arm open do not count beside ones that tell it; where none does, both arms
+    are needed, because the clip may show either.
+    """
+    captions = sorted({text for span in spans for text in span.captions})
+    readings = dict(zip(captions, explain(captions), strict=True))
+    found: dict[Span, tuple[str, ...]] = {}
+    for span in spans:
+        read = [readings[text] for text in span.captions]
+        told = [reading for reading in read if not reading.assumed_side]
+        counts = Counter(part for reading in told or read for part in reading.parts)
+        needed = {part for part, count in counts.items() if 2 * count >= len(told or read)}
+        needed |= set() if told else {"left arm", "right arm"}
+        if needed:
+            found[span] = tuple(part for part in PARTS if part in needed)
+    return found
 
 
 def _near(a: ndarray, b: ndarray) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,18 @@ import torch
 from models.body.model import load_body
 from models.representation import rifke
 from models.text.encoder import load_text_encoder
-from motion.training_data import ARMS, BLEND, Bank, Mixture, Span, TextMotionBatches, _join, _near, _repeat
+from motion.training_data import (
+    BLEND,
+    Bank,
+    Mixture,
+    Span,
+    TextMotionBatches,
+    _at_once,
+    _join,
+    _near,
+    _repeat,
+    span_parts,
+)  # fmt: skip
 
 
 def make_rows(frames: int, phase: float, arm: float) -> np.ndarray:
@@ -61,7 +75,8 @@ def test_draws_follow_the_weights(bank) -> None:
     batches, rng = make_batches(bank), np.random.default_rng(0)
     actions = [batches.everything(rng).action for _ in range(4000)]
     assert abs(actions.count("wave") / 4000 - 0.5) < 0.03
-    assert {batches.arms(rng).action for _ in range(20)} <= ARMS
+    assert {batches.overs(rng).action for _ in range(20)} == {"wave"}
+    assert {batches.bases(rng).action for _ in range(20)} == {"walk", "jog"}
 
 
 def test_mirrored_rows_come_with_mirrored_words(bank) -> None:
@@ -94,9 +109,49 @@ def test_a_composite_walks_with_the_other_clip_s_arms(bank) -> None:
     local = rifke.local_positions(rifke.heading_rotations(features), rest).flatten(-2)
     assert (local - features[..., 136:]).abs()[batch.mask].max() < 0.02
     item = batches._composite(np.random.default_rng(0), 60)
-    assert item.text.startswith(("a person walks", "a person jog", "someone jogs", "a jog")) or "wave" in item.text
+    assert item.composite and "wav" in item.text and re.search("walk|jog", item.text)
     forward = item.rows[:, 2].astype(np.float32)
     np.testing.assert_allclose(forward, 0.05, atol=1e-3)
+
+
+def test_the_arm_of_a_composite_is_the_one_that_its_words_name(bank) -> None:
+    batches, rng = make_batches(bank), np.random.default_rng(1)
+    seen = set()
+    for _ in range(40):
+        item = batches._composite(rng, 40)
+        side = "left" if "left" in item.text else "right"
+        columns = [c for c in rifke.LAYOUT.parts[f"{side} arm"] if c < 136]
+        waving = bank.features[0, 90:140][:, columns]
+        near = np.abs(item.rows[:, None, columns].astype(np.float32) - waving[None]).max(-1).min(-1)
+        assert near.max() < 1e-3, item.text
+        seen.add(side)
+    assert seen == {"left", "right"}
+
+
+def test_no_composite_of_actions_that_need_the_same_parts(bank) -> None:
+    kick = replace(bank.spans[1], action="kick", captions=("a person kicks with both legs",))
+    batches = make_batches(Bank(bank.features, (bank.spans[0], kick, bank.spans[2])), mixture=Mixture(0.0, 1.0))
+    assert not len(batches.overs)
+    assert not any(batches._item(np.random.default_rng(k), 40).composite for k in range(10))
+
+
+def test_parts_of_a_span_are_those_that_most_captions_need() -> None:
+    def parts(*captions: str) -> tuple[str, ...]:
+        span = Span(0, 40, "wave", captions, 1.0)
+        return span_parts([span])[span]
+
+    assert parts("a person waves", "a person waves the left hand", "a wave of the left hand") == ("left arm",)
+    assert parts("a person waves") == ("left arm", "right arm"), "the clip may show either"
+    assert parts("a person walks", "someone walks", "he nods and walks") == ("legs",)
+
+
+def test_two_captions_become_one_sentence() -> None:
+    rng = np.random.default_rng(0)
+    told = {_at_once(rng, "a person walks", "someone is waving the hand") for _ in range(40)}
+    assert told == {"a person walks and is waving the hand", "a person walks and also is waving the hand",
+                    "a person walks while waving the hand"}  # fmt: skip
+    assert "he runs while the person waved" in {_at_once(rng, "he runs", "she waved") for _ in range(40)}
+    assert not any("while" in _at_once(rng, "he runs", "wave the hand") for _ in range(40))
 
 
 def test_statistics_normalise_the_weighted_bank(bank) -> None:
