@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from laban.errors import LabanError
 from laban.timeline import PARTS
 from models.diffusion.sampler import Window
 from models.representation import rifke
@@ -21,6 +22,16 @@ METHODS: tuple[Method, ...] = ("stmc", "stmc-blend", "sinc-lerp", "sinc", "diffc
 """`stmc` and `diffcollage` compose every step, with unconditional windows at the seams; `stmc-blend` cross-fades there
 instead; `sinc` denoises each prompt to the end by itself and then cuts, `sinc-lerp` cross-fades; `diffcollage` is one
 track of prompts joined by "while", `single` one prompt joined by "then" and "while"."""
+
+
+def method_named(name: str) -> Method:
+    """The method of that name; LabanError when there is none."""
+    for method in METHODS:
+        if method == name:
+            return method
+    raise LabanError(f"--method {name}; accepted: {', '.join(METHODS)}")
+
+
 FADING = ("stmc-blend", "sinc-lerp")
 
 

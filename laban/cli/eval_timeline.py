@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from motion.evaluation_mtt import Paired
     from motion.evaluation_timelines import Report, Row
     from motion.timeline_cache import TimelineFunction
+    from motion.windows import Method
 
 BENCHMARK = Path(__file__).resolve().parent.parent.parent / "benchmarks" / "timelines.json"
 
@@ -90,13 +91,10 @@ def timeline(
         print_timelines(report, console, by_action=by_action)
 
 
-def _methods(names: list[str] | None) -> list[str]:
-    from motion.windows import METHODS
+def _methods(names: list[str] | None) -> list[Method]:
+    from motion.windows import method_named
 
-    chosen = list(dict.fromkeys(names or ["stmc"]))
-    if unknown := [name for name in chosen if name not in METHODS]:
-        raise LabanError(f"--method {unknown[0]}; accepted: {', '.join(METHODS)}")
-    return chosen
+    return [method_named(name) for name in dict.fromkeys(names or ["stmc"])]
 
 
 def _protocol(name: str) -> Any:
