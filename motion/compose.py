@@ -17,16 +17,17 @@ from torch import Tensor
 
 from laban.errors import LabanError
 from laban.timeline import PARTS, Timeline
-from models.body.cleanup import clean_up
 from models.body.skeleton import JOINT
 from models.devices import fast_inference, pick_device
 from models.diffusion.denoiser import Condition
-from models.diffusion.sampler import Denoise, Overwrite, SamplerConfig, Window, sample, windowed
+from models.diffusion.sampler import Denoise, Guide, Overwrite, SamplerConfig, Window, sample, windowed
 from models.motion import Motion
 from models.representation import rifke
 from models.text.known import KnownActions, load_known
 from models.text.parts import body_parts
 from motion.candidates import Rating, rated
+from motion.constraints import Constraints, check_reach
+from motion.enforce import enforce
 from motion.generate import (
     BATCH,
     FPS,
@@ -35,6 +36,7 @@ from motion.generate import (
     ROUNDS,
     STRIDE,
     GenerateConfig,
+    finished,
     noise_of,
     to_motion,
     window_of,
@@ -42,7 +44,8 @@ from motion.generate import (
 from motion.generator import Generator, load_generator
 from motion.metrics import TOE_CLEARANCE
 from motion.prompts import PartsOf, Staged, stage
-from motion.windows import METHODS, Limits, Method, Piece, overlapping_windows, pieces, retold
+from motion.steer import hooks
+from motion.windows import Limits, Method, Piece, overlapping_windows, pieces, retold
 
 INDEPENDENT = ("sinc", "sinc-lerp")
 REDRAWN = ("stmc", "stmc-blend")
@@ -68,8 +71,6 @@ class Control:
     """With the `ddpm` sampler: noise multiplied by the posterior variance, as in STMC's code, not by its root."""
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise LabanError(f"--method {self.method}; accepted: {', '.join(METHODS)}")
         if not 0 <= self.overlap <= 5:
             raise LabanError(f"--overlap {self.overlap:g}; accepted: 0 to 5 seconds")
 
@@ -85,31 +86,38 @@ class _Job:
     pieces: list[Piece]
     limits: Limits
     seed: int
+    constraints: Constraints | None = None
 
 
 def generate_timelines(
     timelines: Sequence[Timeline], *, checkpoint: str | Path = "research", config: GenerateConfig = GenerateConfig(),
-    control: Control = Control(), parts_of: PartsOf = body_parts, progress: Callable[[int], None] | None = None,
+    control: Control = Control(), parts_of: PartsOf = body_parts, constraints: Constraints | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Motion]:  # fmt: skip
     """One motion at 20 fps for each score, as long as the score, in which every prompt is followed in its time.
 
     Score i is drawn from `config.seed` + i. `parts_of` infers the body parts of prompts that name none (default:
-    `models.text.parts.body_parts`). `progress` is told the number of scores just finished.
-    Raises LabanError for a score that one person cannot perform (`motion.prompts.stage`) or above ten minutes.
+    `models.text.parts.body_parts`). Every motion meets `constraints`; SINC, which denoises each prompt by itself, hears
+    of them only afterwards. `progress` is told the number of scores just finished.
+    Raises LabanError for a score that one person cannot perform (`motion.prompts.stage`) or above ten minutes, and for
+    constraints that no body can meet in that time.
     """
     if not 1 <= config.candidates <= BATCH:
         raise LabanError(f"--candidates {config.candidates}; accepted: 1 to {BATCH}")
     for timeline in timelines:
         if timeline.duration > LONGEST:
             raise LabanError(f"the score lasts {timeline.duration:g} s; accepted: up to {LONGEST:g}")
-    network = load_generator(checkpoint)
+    network, constraints = load_generator(checkpoint), constraints or None
+    if constraints is not None:
+        for timeline in timelines:
+            check_reach(constraints, timeline.duration, network.rest.double().numpy())
     known = load_known([action for action, _ in network.config.known], network.config.text)
     network = network.to(pick_device(config.device))
     limits = Limits(round(control.overlap * FPS / 2), round(control.least * FPS), window_of(network), OVERLAP)
     jobs = []
     for i, timeline in enumerate(timelines):
         staged = retold(stage(timeline, FPS, parts_of, idle=control.idle), control.method)
-        jobs.append(_Job(staged, pieces(staged, control.method, limits), limits, config.seed + i))
+        jobs.append(_Job(staged, pieces(staged, control.method, limits), limits, config.seed + i, constraints))
     compose = _afterwards if control.method in INDEPENDENT else _every_step
     motions: list[Motion] = []
     for chunk in _chunks(jobs):
@@ -117,7 +125,9 @@ def generate_timelines(
         if config.candidates > 1 and control.method in REDRAWN:
             rows = _redrawn(network, known, chunk, rows, config, control)
         found = [to_motion(network.restore(row), network.rest) for row in rows]
-        motions += map(clean_up, found) if config.cleanup else found
+        if constraints is not None:
+            found = [enforce(motion, constraints) for motion in found]
+        motions += [finished(motion, config, constraints) for motion in found]
         if progress is not None:
             progress(len(chunk))
     return motions
@@ -147,7 +157,10 @@ def _every_step(
                 windows.append(Window(piece.start, piece.stop, piece.weight * share, row))
                 texts.append(text)
     x = _padded([noise_of(job.seed, job.staged.frames) for job in jobs], network)
-    x0 = _sampled(network, x, _network_over(network, known, windows, texts), config, control)
+    constraints, lengths = jobs[0].constraints, [job.staged.frames for job in jobs]
+    guide, overwrite = (None, None) if constraints is None else hooks(constraints, network, lengths)
+    denoise = _network_over(network, known, windows, texts)
+    x0 = _sampled(network, x, denoise, config, control, overwrite, guide)
     return [row[: job.staged.frames].float() for row, job in zip(x0, jobs, strict=True)]
 
 
@@ -328,9 +341,10 @@ def _network_over(network: Generator, known: KnownActions, windows: list[Window]
 
 def _sampled(
     network: Generator, noise: Tensor, denoise: Denoise, config: GenerateConfig, control: Control,
-    overwrite: Overwrite | None = None,
+    overwrite: Overwrite | None = None, guide: Guide | None = None,
 ) -> Float[Tensor, "rows frames 205"]:  # fmt: skip
     generator = torch.Generator(noise.device).manual_seed(config.seed)
     settings = SamplerConfig(config.method, config.steps, variance_noise=control.variance_noise)
     with fast_inference(noise.device):
-        return sample(denoise, noise, network.schedule, settings, generator=generator, overwrite=overwrite)
+        return sample(denoise, noise, network.schedule, settings, generator=generator, guide=guide,
+                      overwrite=overwrite)  # fmt: skip

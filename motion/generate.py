@@ -73,8 +73,9 @@ def generate(
         raise LabanError(f"{len(texts)} texts but {len(lengths)} durations; give one each, or one for all")
     frames = [_check(text, length) for text, length in zip(texts, lengths, strict=True)]
     network, constraints = load_generator(checkpoint), constraints or None
-    for length in lengths if constraints is not None else ():
-        check_reach(constraints, length, network.rest.double().numpy())
+    if constraints is not None:
+        for length in lengths:
+            check_reach(constraints, length, network.rest.double().numpy())
     known = load_known([action for action, _ in network.config.known], network.config.text)
     device = pick_device(config.device)
     network = network.to(device)

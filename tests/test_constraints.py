@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from laban.errors import LabanError
+from laban.timeline import PARTS, Segment, Timeline
 from models.body.limbs import ARMS, bend, pose_of
 from models.body.mirror import mirror_rotations
 from models.body.model import load_body
@@ -20,6 +21,7 @@ from models.diffusion.denoiser import DenoiserConfig
 from models.formats import write_motion
 from models.motion import Motion
 from models.representation import rifke
+from motion.compose import Control, generate_timelines
 from motion.constraint_files import pose_of_file, read_constraints
 from motion.constraints import Constraints, JointKey, PoseKey, RootKey, mirrored, misses, pose_key
 from motion.enforce import enforce
@@ -102,6 +104,20 @@ def test_long_clips_and_candidates_meet_them_too(checkpoint) -> None:
     for seconds, texts in ((12.0, ["a person walks"]), (11.05, ["a person walks", "a person runs"])):
         for motion in generate(texts, seconds, checkpoint=checkpoint, config=config, constraints=wanted):
             assert max(miss.metres for miss in misses(motion, wanted)) < 0.01
+
+
+@pytest.mark.parametrize("method", ["stmc", "sinc"])
+def test_scores_meet_them_too(checkpoint, method) -> None:
+    score = Timeline((Segment(0.0, 2.0, "a person walks", PARTS), Segment(2.0, 4.0, "a person runs", PARTS)))
+    wanted = Constraints((posed(1.0, (0.3, 0.5), 0.4),), (RootKey(4.0, (0.0, 2.0)),), (hand(3.0, (0.0, 1.3, 1.8)),))
+    control = Control(method)
+    for motion in generate_timelines([score, score], checkpoint=checkpoint, config=QUICK, control=control,
+                                     constraints=wanted):  # fmt: skip
+        for miss in misses(motion, wanted):
+            assert miss.metres < 0.01 and miss.degrees < 2.0, miss
+    with pytest.raises(LabanError, match="outside the clip"):
+        generate_timelines([score], checkpoint=checkpoint, config=QUICK, constraints=EVERY_KIND["headings"]
+                           + Constraints(path=(RootKey(9.0, (0.0, 0.0)),)))  # fmt: skip
 
 
 def test_no_constraint_changes_nothing(checkpoint) -> None:

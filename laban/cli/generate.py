@@ -104,9 +104,12 @@ def command(
         return
     from motion.compose import Control
 
+    if start is not None or end is not None:
+        raise LabanError(f"--from and --to: {text} is a score; accepted with a sentence, here --constraints")
+    files = replace(files, constraints=constraining.asked(constraints, None, None, 0.0))
     if seconds is not None:
         raise LabanError(f"--seconds {seconds:g}: {text} says how long it lasts; accepted: no --seconds with a score")
-    control = Control(method, overlap)  # type: ignore[arg-type]  # checked by Control
+    control = Control(method_named(method), overlap)
     labeller = score.labeller_at(labeller_url, labeller_model)
     _score(Path(text), n, output, checkpoint, config, control, labeller, files)
 
@@ -181,7 +184,7 @@ def _score(
     targets = check_outputs(outputs, count, most=None, figures=True)
     body = load_body(files.body)
     performed = score.perform(path, n, checkpoint=checkpoint, config=config, control=control, labeller=labeller,
-                              quiet=files.json)  # fmt: skip
+                              quiet=files.json, constraints=files.constraints)  # fmt: skip
     written = []
     for i, paths in enumerate(targets):
         one = performed[i // n]
@@ -195,6 +198,9 @@ def _score(
               "files": written, "timelines": [one.to_json() for one in performed],
               "weights_licence": licence}  # fmt: skip
     lines = [line for one in performed for line in one.lines()]
+    if files.constraints is not None:
+        reports = [constraining.met(files.timed(m), files.constraints) for one in performed for m in one.motions]
+        result["constraints"], lines = [plain for plain, _ in reports], lines + [line for _, line in reports]
     emit(result, files.json, [*lines, f"weights {checkpoint}: {licence}", *written])
 
 

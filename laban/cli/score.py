@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from models.motion import Motion
     from models.text.parts import Labeller
     from motion.compose import Control
+    from motion.constraints import Constraints
     from motion.generate import GenerateConfig
 
 FIGURES = (".png", ".svg")
@@ -66,7 +67,7 @@ def is_score(text: str) -> bool:
 
 def perform(
     path: Path, n: int, *, checkpoint: str, config: GenerateConfig, control: Control, labeller: Labeller | None,
-    quiet: bool,
+    quiet: bool, constraints: Constraints | None = None,
 ) -> list[Performance]:  # fmt: skip
     """Every score of the file, `n` times; the whole file is checked before anything is generated."""
     from models.text.parts import explain
@@ -91,7 +92,8 @@ def perform(
             one.motions.extend(
                 generate_timelines(
                     [one.timeline] * n, checkpoint=checkpoint, config=replace(config, seed=config.seed + n * k),
-                    control=control, parts_of=lambda _, inferred=inferred: inferred, progress=advance,
+                    control=control, parts_of=lambda _, inferred=inferred: inferred, constraints=constraints,
+                    progress=advance,
                 )
             )  # fmt: skip
     return found
