@@ -53,6 +53,8 @@ class GeneratorTraining:
     denoiser: DenoiserConfig = DenoiserConfig(rifke.LAYOUT.features)
     optimisation: TrainConfig = TrainConfig(steps=7000, lr=1e-3, muon_lr=0.02)
     mixture: Mixture = Mixture()
+    stop: int | None = None
+    """Stop after this many steps of the schedule; a later call may go on."""
 
 
 def choose_records(records: Sequence[ClipRecord], variant: str, split: str = "train") -> list[ClipRecord]:
@@ -80,7 +82,8 @@ def train_generator(job: GeneratorTraining, *, quiet: bool = False) -> Path:
     network.mean.copy_(batches.mean)
     network.std.copy_(batches.std)
     network.train()
-    trained = fit(network, diffusion_loss, batches, optimisation, job.run, minutes=job.minutes, progress=not quiet)
+    trained = fit(network, diffusion_loss, batches, optimisation, job.run, stop=job.stop, minutes=job.minutes,
+                  progress=not quiet)  # fmt: skip
     save_generator(job.output, trained, model_card(job, config, records))
     return job.output
 
