@@ -61,9 +61,9 @@ class Control:
     """How a score is turned into windows; `AS_PUBLISHED` has STMC's own settings."""
 
     method: Method = "stmc"
-    overlap: float = 0.5
+    overlap: float = 1.0
     """Seconds that neighbours on a track share around their boundary."""
-    least: float = 2.0
+    least: float = 1.0
     """Seconds that the network sees at least: shorter windows grow on both sides, and only their own part counts."""
     idle: float = 1.0
     """Seconds without any prompt from which on somebody idles; shorter gaps are bridged."""

@@ -38,7 +38,7 @@ def timeline(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first timelines alone.")] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Denoising steps.")] = 20,
     guidance: Annotated[float, typer.Option("--guidance", help="How strictly the text is followed.")] = 2.5,
-    overlap: Annotated[float, typer.Option("--overlap", min=0, help="Seconds neighbours share at a seam.")] = 0.5,
+    overlap: Annotated[float, typer.Option("--overlap", min=0, help="Seconds neighbours share at a seam.")] = 1.0,
     candidates: Annotated[
         int, typer.Option("--candidates", min=1, help="Draws of a prompt that failed (stmc, stmc-blend); 1: none.")
     ] = 1,

@@ -29,7 +29,7 @@ FIGURE_SUFFIXES = (".png", ".svg")
 FASTEST = 240
 MOST = 64
 """Samples one call may ask for."""
-OVERLAP = 0.5
+OVERLAP = 1.0
 """Seconds; `motion.compose.Control` has the same."""
 
 Outputs = Annotated[
