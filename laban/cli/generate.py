@@ -103,6 +103,7 @@ def command(
         _sentence(text, length, n, output, checkpoint, config, files)
         return
     from motion.compose import Control
+    from motion.windows import method_named
 
     if start is not None or end is not None:
         raise LabanError(f"--from and --to: {text} is a score; accepted with a sentence, here --constraints")
