@@ -42,7 +42,7 @@ from motion.training_data import Mixture
 
 FILE = Path(__file__).with_name("two_actions.json")
 SENTENCE = "one sentence"
-FIGURES = ("legs top-1", "arm top-1", "both top-1", "both top-3", "right side")
+FIGURES = ("legs top-1", "arm top-1", "arm top-3", "both top-1", "both top-3", "right side")
 FINE_TUNING = TrainConfig(steps=300, lr=3e-4, muon_lr=6e-3, warmup=20, log_every=5)
 
 Measured = dict[str, Values]
@@ -150,7 +150,7 @@ def seen(items: tuple[Item, ...], motions: list[Features], judge: Judge) -> Meas
     found = recognition(items, crops, judge, np.zeros(len(crops), bool))
     track = np.array([interval.track for item in items for interval in item.intervals])
     made = {"legs top-1": found["top-1"].where(track == 0), "arm top-1": found["top-1"].where(track == 1),
-            "right side": found["right side"]}  # fmt: skip
+            "arm top-3": found["top-3"].where(track == 1), "right side": found["right side"]}  # fmt: skip
     for top in ("top-1", "top-3"):
         halves = [found[top].where(track == k) for k in (0, 1)]
         made[f"both {top}"] = Values(np.minimum(halves[0].value, halves[1].value), halves[0].timeline)
