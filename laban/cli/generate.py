@@ -67,6 +67,9 @@ def command(
     overlap: Annotated[
         float, typer.Option("--overlap", help="Scores: seconds that neighbours share around their seam.")
     ] = OVERLAP,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="Scores: sampled as STMC's authors do (100 DDPM steps, 0.5 s).")
+    ] = False,
     labeller_url: Annotated[
         str | None, typer.Option("--labeller-url", help="Scores: ask an OpenAI-compatible server for body parts.")
     ] = None,
@@ -88,7 +91,7 @@ def command(
     device: DeviceOption = Device.auto,
     json: Json = False,
 ) -> None:
-    """Generate human motion from a sentence, as video and as files to animate with."""
+    """Generate human motion from a sentence or a score, as video and as files to animate with."""
     if not 1 <= fps <= FASTEST:
         raise LabanError(f"--fps {fps:g}; accepted: 1 to {FASTEST}")
     pictures = output is None or any(path.suffix.lower() in ("", *PICTURE_SUFFIXES) for path in output)
@@ -102,15 +105,12 @@ def command(
         files = replace(files, constraints=constraining.asked(constraints, start, end, length))
         _sentence(text, length, n, output, checkpoint, config, files)
         return
-    from motion.compose import Control
-    from motion.windows import method_named
-
     if start is not None or end is not None:
         raise LabanError(f"--from and --to: {text} is a score; accepted with a sentence, here --constraints")
     files = replace(files, constraints=constraining.asked(constraints, None, None, 0.0))
     if seconds is not None:
         raise LabanError(f"--seconds {seconds:g}: {text} says how long it lasts; accepted: no --seconds with a score")
-    control = Control(method_named(method), overlap)
+    control, config = score.settings(method, overlap, config, as_published=as_published)
     labeller = score.labeller_at(labeller_url, labeller_model)
     _score(Path(text), n, output, checkpoint, config, control, labeller, files)
 

@@ -99,6 +99,18 @@ def perform(
     return found
 
 
+def settings(
+    method: str, overlap: float, config: GenerateConfig, *, as_published: bool
+) -> tuple[Control, GenerateConfig]:
+    """How scores are composed and sampled; `as_published` is what STMC's authors do, whatever else is asked."""
+    from motion.compose import AS_PUBLISHED, Control
+    from motion.windows import method_named
+
+    if not as_published:
+        return Control(method_named(method), overlap), config
+    return replace(AS_PUBLISHED, method=method_named(method)), replace(config, steps=100, method="ddpm", candidates=1)
+
+
 def labeller_at(url: str | None, model: str | None) -> Labeller | None:
     """The language model that is asked for body parts; its key is the environment's LABAN_LABELLER_KEY."""
     from models.text.part_llm import LlmLabeller
