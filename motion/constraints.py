@@ -100,7 +100,9 @@ class Constraints:
                lambda a, b: _near(root_place(a), root_place(b)))  # fmt: skip
 
     def __iter__(self) -> Iterator[Key]:
-        yield from (*self.poses, *self.path, *self.joints)
+        yield from self.poses
+        yield from self.path
+        yield from self.joints
 
     def __len__(self) -> int:
         return len(self.poses) + len(self.path) + len(self.joints)
@@ -138,7 +140,8 @@ def check_reach(constraints: Constraints, seconds: float, rest: Float[ndarray, "
     for key in constraints:
         if key.time > seconds + AT_ONCE:
             raise LabanError(f"{_where(key)}: time {key.time:g} s is outside the clip; accepted: 0 to {seconds:g} s")
-    roots = sorted([*constraints.path, *constraints.poses], key=lambda key: key.time)
+    every: list[RootKey | PoseKey] = [*constraints.path, *constraints.poses]
+    roots = sorted(every, key=lambda key: key.time)
     if constraints.anchored and (not roots or roots[0].time > AT_ONCE):
         roots.insert(0, RootKey(0.0, (0.0, 0.0), origin="the start at x = z = 0"))
     for before, after in pairwise(roots):
@@ -167,9 +170,10 @@ def _check_target(target: JointKey, constraints: Constraints, rest: Float[ndarra
         )
     for pose in constraints.poses:
         place = _places(pose, torch.from_numpy(rest[:NUM_BODY]))[JOINT[target.joint]]
-        _agree(f"a full-body pose and a place of {target.joint}", [(pose, target)],
-               lambda a, b, place=place: _near(place, b.position))  # fmt: skip
-    for root in (*constraints.path, *constraints.poses):
+        same = _near(place, target.position)
+        _agree(f"a full-body pose and a place of {target.joint}", [(pose, target)], lambda a, b, same=same: same)
+    roots: list[RootKey | PoseKey] = [*constraints.path, *constraints.poses]
+    for root in roots:
         gap = float(np.linalg.norm(root_place(root) - target.position[[0, 2]]))
         if _together(root, target) and gap > LEAN:
             raise LabanError(

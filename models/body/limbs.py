@@ -38,7 +38,8 @@ class Limb:
 
 
 def _limb(names: tuple[str, str, str], hinge: tuple[float, float, float]) -> Limb:
-    return Limb(*(JOINT[name] for name in names), hinge)
+    start, middle, end = (JOINT[name] for name in names)
+    return Limb(start, middle, end, hinge)
 
 
 LEGS: tuple[Limb, Limb] = (
