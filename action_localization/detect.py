@@ -282,9 +282,9 @@ def over_the_whole(candidates: Timeline) -> dict[str, float]:
     count = math.ceil((candidates.duration - STEP / 2) / STEP)
     best: dict[str, np.ndarray] = {}
     for one in candidates.segments:
-        covered = slice(*(max(0, math.ceil(time / STEP - 0.5)) for time in (one.start, one.end)))
+        first, last = (max(0, math.ceil(time / STEP - 0.5)) for time in (one.start, one.end))
         row = best.setdefault(one.label, np.zeros(max(count, 1)))
-        row[covered] = np.maximum(row[covered], one.score)
+        row[first:last] = np.maximum(row[first:last], one.score)
     means = {label: float(row.mean()) for label, row in best.items()}
     return dict(sorted(means.items(), key=lambda item: -item[1]))
 
