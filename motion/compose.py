@@ -238,8 +238,7 @@ def _redrawn(
             noise = [noise_of(seed, len(solo.weight)) for seed, solo in zip(seeds, tries, strict=True)]
             keep = _padded([1 - solo.weight for solo in tries], network)
             fixed = _padded([_part(rows, solo).cpu() for solo in tries], network)
-            drawn = _alone(network, known, jobs, tries, noise, config, control,
-                           lambda x0, _, keep=keep, fixed=fixed: x0 + keep * (fixed - x0))  # fmt: skip
+            drawn = _alone(network, known, jobs, tries, noise, config, control, _kept(keep, fixed))
             cut = [row[: len(solo.weight)] for row, solo in zip(drawn, tries, strict=True)]
             found = _rated(network, known, jobs, tries, cut)
             for n, i in enumerate(some):
@@ -251,6 +250,11 @@ def _redrawn(
         if not chosen:
             break
     return rows
+
+
+def _kept(keep: Tensor, fixed: Tensor) -> Overwrite:
+    """What is already there stays, as far as `keep` says."""
+    return lambda x0, _: x0 + keep * (fixed - x0)
 
 
 def _part(rows: Sequence[Tensor], solo: _Solo) -> Float[Tensor, "frames 205"]:

@@ -170,8 +170,9 @@ def _check_target(target: JointKey, constraints: Constraints, rest: Float[ndarra
         )
     for pose in constraints.poses:
         place = _places(pose, torch.from_numpy(rest[:NUM_BODY]))[JOINT[target.joint]]
-        same = _near(place, target.position)
-        _agree(f"a full-body pose and a place of {target.joint}", [(pose, target)], lambda a, b, same=same: same)
+        if _near(place, target.position):
+            continue
+        _agree(f"a full-body pose and a place of {target.joint}", [(pose, target)], lambda a, b: False)
     roots: list[RootKey | PoseKey] = [*constraints.path, *constraints.poses]
     for root in roots:
         gap = float(np.linalg.norm(root_place(root) - target.position[[0, 2]]))

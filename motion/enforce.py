@@ -128,7 +128,8 @@ def _roots(constraints: Constraints, frames: int, pace: Pace) -> dict[int, tuple
     path = constraints.path
     times, places = np.array([k.time for k in path]), np.array([k.position for k in path]).reshape(-1, 2)
     found: dict[int, tuple[float, Float[ndarray, " 2"], float | None]] = {}
-    for key in (*path, *constraints.poses):
+    keys: list[RootKey | PoseKey] = [*path, *constraints.poses]
+    for key in keys:
         frame = frame_of(key.time, pace.fps, frames)
         gap = abs(key.time - frame / pace.fps) - (1 if isinstance(key, PoseKey) else 0)  # a pose has the last word
         if frame in found and found[frame][0] <= gap:

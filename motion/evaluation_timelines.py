@@ -219,11 +219,13 @@ def recognition(items: Sequence[Item], crops: Sequence[Features], judge: Judge, 
     wanted = np.array([place[action] for action in actions])
     partial = np.array([bool(interval.parts) for interval in intervals])
     rank = np.zeros(len(crops), np.int64)
-    read = judge.classify([crops[n] for n in np.flatnonzero(~partial)]) if (~partial).any() else np.zeros((0, 1))
+    read = (
+        judge.classify([crops[n] for n in np.flatnonzero(~partial).tolist()]) if (~partial).any() else np.zeros((0, 1))
+    )
     rank[~partial] = _ranks(read, wanted[~partial])
     named = np.full(len(crops), np.nan)
     if partial.any():
-        rows = np.flatnonzero(partial)
+        rows = np.flatnonzero(partial).tolist()
         heads = np.log(judge.classify_parts([crops[n] for n in rows]).astype(np.float64) + 1e-12)
         for n, logs in zip(rows, heads, strict=True):
             scores = _parts_mean(logs, intervals[n].parts)

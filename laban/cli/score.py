@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def perform(
     quiet: bool, constraints: Constraints | None = None,
 ) -> list[Performance]:  # fmt: skip
     """Every score of the file, `n` times; the whole file is checked before anything is generated."""
-    from models.text.parts import explain
+    from models.text.parts import PartReading, explain
     from motion.compose import generate_timelines
     from motion.prompts import check
 
@@ -83,8 +84,8 @@ def perform(
             raise LabanError(f"{where}: {error}") from None
         silent = [segment.label for segment in timeline.segments if not segment.parts]
         read = iter(explain(silent, labeller) if silent else ())
-        parts = [(s.parts, "as written") if s.parts else (r.parts, r.because)
-                 for s in timeline.segments for r in (None if s.parts else next(read),)]  # fmt: skip
+        told = [PartReading(s.parts, "as written") if s.parts else next(read) for s in timeline.segments]
+        parts = [(reading.parts, reading.because) for reading in told]
         found.append(Performance(name, timeline, [], parts))
     with progress("sampling", n * len(found), quiet=quiet) as advance:
         for k, one in enumerate(found):
@@ -92,11 +93,16 @@ def perform(
             one.motions.extend(
                 generate_timelines(
                     [one.timeline] * n, checkpoint=checkpoint, config=replace(config, seed=config.seed + n * k),
-                    control=control, parts_of=lambda _, inferred=inferred: inferred, constraints=constraints,
+                    control=control, parts_of=partial(_said, inferred), constraints=constraints,
                     progress=advance,
                 )
             )  # fmt: skip
     return found
+
+
+def _said(parts: list[tuple[str, ...]], texts: Sequence[str]) -> list[tuple[str, ...]]:
+    """The parts that were already read and shown, for the prompts that name none."""
+    return parts
 
 
 def settings(
