@@ -15,13 +15,12 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from laban.errors import LabanError
-from laban.progress import progress
 from models.representation import joints as joint_features
 from models.text.known import KnownActions
 from motion import timeline_metrics as measures
-from motion.evaluation_timelines import REAL, Measured, Plan, Report, Row, row_of
+from motion.evaluation_timelines import REAL, Measured, Plan, Report, Row, performed_rows, row_of
 from motion.judge.judge import Judge
-from motion.timeline_cache import Features, TimelineFunction, performances
+from motion.timeline_cache import Features, TimelineFunction
 from motion.timeline_items import Benchmark, Item
 from motion.timeline_metrics import Values
 
@@ -63,14 +62,10 @@ def evaluate_mtt(
     rows = [row_of(name, values, real) for name, values in real.items()]
     for row in rows:
         finished(row)
-    for name, source in plan.named().items():
-        with progress(name, plan.repeats * len(items), quiet=plan.quiet) as advance:
-            several = []
-            for repeat in range(plan.repeats):
-                motions = performances(items, source, generate, repeat=repeat, cache=plan.cache, advance=advance)
-                several.append(mtt_values(items, motions, reading, single=source.method == SINGLE))
-        rows.append(row_of(name, several, real))
-        finished(rows[-1])
+    rows += performed_rows(
+        items, generate, plan, real, finished,
+        lambda motions, source: mtt_values(items, motions, reading, single=source.method == SINGLE),
+    )  # fmt: skip
     about = ABOUT.format(texts=len(texts), protocol=protocol, checkpoint=plan.rows[0][1], near=len(near))
     notes = [f"chance: R@1 {1 / len(texts):.3f}, R@3 {min(1, 3 / len(texts)):.3f}",
              f"other texts: {', '.join(text for text in texts if text not in near) or 'none'}"]  # fmt: skip

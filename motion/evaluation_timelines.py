@@ -123,18 +123,29 @@ def evaluate_timelines(
     rows = [row_of(name, values, references) for name, values in found.items() if values]
     for row in rows:
         finished(row)
+    rows += performed_rows(items, generate, plan, references, finished,
+                           lambda motions, _: performed_values(items, motions, judge, held))  # fmt: skip
+    return Report(
+        PROTOCOL, str(judge.config["sha256"]), benchmark.name, benchmark.about, len(items), len(held), plan.repeats,
+        dict(plan.settings or {}), tuple(rows), _notes(items, held, can_splice),
+    )  # fmt: skip
+
+
+def performed_rows(
+    items: Sequence[Item], generate: TimelineFunction, plan: Plan, references: Mapping[str, list[Measured]],
+    finished: Callable[[Row], None], measure: Callable[[Sequence[Features], Source], Measured],
+) -> list[Row]:  # fmt: skip
+    """The plan's rows, each performed (or taken from the cache) and measured as often as it says."""
+    rows = []
     for name, source in plan.named().items():
         with progress(name, plan.repeats * len(items), quiet=plan.quiet) as advance:
             several = []
             for repeat in range(plan.repeats):
                 motions = performances(items, source, generate, repeat=repeat, cache=plan.cache, advance=advance)
-                several.append(performed_values(items, motions, judge, held))
+                several.append(measure(motions, source))
         rows.append(row_of(name, several, references))
         finished(rows[-1])
-    return Report(
-        PROTOCOL, str(judge.config["sha256"]), benchmark.name, benchmark.about, len(items), len(held), plan.repeats,
-        dict(plan.settings or {}), tuple(rows), _notes(items, held, can_splice),
-    )  # fmt: skip
+    return rows
 
 
 def _check(benchmark: Benchmark, judge: Judge) -> None:
