@@ -3,7 +3,8 @@
     python benchmarks/timelines.py --data runs/data/mocap [--mtt mtt_timelines.json] [--repeats 20] [--cache DIR]
 
 Each is also a command: `laban eval timeline --data …` and `laban eval timeline mtt_timelines.json --protocol …`.
-Methods run from the cheapest to the dearest; with --cache an interrupted run goes on where it stopped.
+Methods run from the cheapest to the dearest, each drawn once, and `stmc` again as `laban generate` runs it; with
+--cache an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-METHODS = ("single", "sinc", "sinc-lerp", "diffcollage", "stmc")
+METHODS = ("single", "sinc", "sinc-lerp", "diffcollage", "stmc-blend", "stmc")
+AGAIN = ("--method", "stmc", "--candidates", "4")
+"""The default of `laban generate`: prompts that fail are drawn again."""
 
 
 def main() -> None:
@@ -29,12 +32,13 @@ def main() -> None:
     options = parser.parse_args()
     shared = ["--repeats", str(options.repeats), "--steps", str(options.steps), "--cache", str(options.cache)]
     shared += [] if options.limit is None else ["--limit", str(options.limit)]
-    for name, values in (("--checkpoint", options.checkpoint or ["research"]), ("--method", options.method or METHODS)):
-        shared += [word for value in values for word in (name, value)]
-    run(["--data", str(options.data), "--by-action", *shared])
+    shared += [word for value in options.checkpoint or ["research"] for word in ("--checkpoint", value)]
+    once = [word for value in options.method or METHODS for word in ("--method", value)]
+    run(["--data", str(options.data), "--by-action", *shared, *once])
+    run(["--data", str(options.data), "--by-action", *shared, *AGAIN])
     if options.mtt:
         for protocol in ("corrected", "as-published"):
-            run([str(options.mtt), "--protocol", protocol, *shared])
+            run([str(options.mtt), "--protocol", protocol, *shared, *once])
 
 
 def run(words: list[str]) -> None:

@@ -109,3 +109,10 @@ def test_what_is_no_score_file_is_named(checkpoint, tmp_path, capsys) -> None:
     (tmp_path / "take.pdf").write_bytes(b"%PDF")
     assert perform(tmp_path / "take.pdf", checkpoint, "-o", str(tmp_path / "x.npz")) == 2
     assert "unknown score suffix '.pdf'" in capsys.readouterr().err
+
+
+def test_the_command_and_the_library_share_their_default_overlap() -> None:
+    from laban.cli.generate import OVERLAP
+    from motion.compose import Control
+
+    assert Control().overlap == OVERLAP

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from laban.cli.generate import OVERLAP
 from laban.cli.options import Device, DeviceOption, Json, emit
 from laban.errors import LabanError
 
@@ -38,7 +39,7 @@ def timeline(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first timelines alone.")] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Denoising steps.")] = 20,
     guidance: Annotated[float, typer.Option("--guidance", help="How strictly the text is followed.")] = 2.5,
-    overlap: Annotated[float, typer.Option("--overlap", min=0, help="Seconds neighbours share at a seam.")] = 1.0,
+    overlap: Annotated[float, typer.Option("--overlap", min=0, help="Seconds neighbours share at a seam.")] = OVERLAP,
     candidates: Annotated[
         int, typer.Option("--candidates", min=1, help="Draws of a prompt that failed (stmc, stmc-blend); 1: none.")
     ] = 1,
