@@ -151,7 +151,8 @@ def document(name: str, chains: list[list[Row]], count: int, seed: int, clips: C
                         "posture": posture, "captured": clips[right[0]]})  # fmt: skip
     starts = {key: list(value) for key, value in STARTS.items()}
     return {"format": "laban-stream-prompts", "version": 1, "name": name, "seed": seed, "about": ABOUT, "rule": RULE,
-            "seconds": SECONDS, "window": WINDOW, "starts": starts, "still": STILL, "rest": REST, "prompts": prompts}  # fmt: skip
+            "seconds": SECONDS, "window": WINDOW, "starts": starts, "still": STILL, "rest": REST,
+            "prompts": prompts}  # fmt: skip
 
 
 def write(path: Path, made: dict[str, Any]) -> None:
