@@ -23,11 +23,20 @@ _POSTURES = (
     (re.compile(r"\b(lie|lies|lying|lay|lays|sleep|sleeps|sleeping)\b"), "a person is lying on the floor"),
     (re.compile(r"\b(fall|falls|falling)\b.*\b(down|over|floor|ground)\b"), "a person is lying on the floor"),
     (re.compile(r"\b(sit|sits|sitting)\b.*\b(floor|ground)\b"), "a person sits on the floor"),
-    (re.compile(r"\b(sit|sits|sitting)\b"), "a person sits still"),
+    (re.compile(r"\b(sit|sits|sitting|seat|seated)\b"), "a person sits still"),
     (re.compile(r"\b(kneel|kneels|kneeling)\b"), "a person kneels"),
     (re.compile(r"\b(crouch|crouches|crouching|squat|squats|squatting)\b"), "a person crouches"),
 )
 """How somebody idles after having done something; anything else is done standing."""
+
+
+def idle_after(text: str, action: str = "") -> str:
+    """The text of idling in the posture that `text` leads to, or, where it says nothing, its known `action`."""
+    for said in (text.lower(), action):
+        for pattern, idle in _POSTURES:
+            if pattern.search(said):
+                return idle
+    return STAND
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ def _posture(before: Sequence[Prompt]) -> str:
     """What idling looks like after the last thing that the legs have done."""
     for prompt in sorted(before, key=lambda p: p.stop, reverse=True):
         if "legs" in prompt.parts:
-            return next((idle for pattern, idle in _POSTURES if pattern.search(prompt.text.lower())), STAND)
+            return idle_after(prompt.text)
     return STAND
 
 
