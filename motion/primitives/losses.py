@@ -1,0 +1,180 @@
+"""What primitive networks are trained on: reconstruction, denoising and distillation, each with geometric terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from models.diffusion.denoiser import Condition
+from models.diffusion.sampler import SamplerConfig, sample
+from models.diffusion.schedule import add_noise
+from models.representation import primitive
+from models.representation.primitive import HISTORY
+from motion.primitives.data import Sequences, windows_of
+from motion.primitives.network import PrimitiveModel
+
+Truth = tuple[Tensor, Tensor, Tensor]
+"""History, future (normalised, of the data) and history to go on from, which may be predicted."""
+
+
+@dataclass(frozen=True)
+class PrimitiveWeights:
+    """Weights of the terms of the reconstruction; decimetres, so that all are of order one."""
+
+    frames: float = 1.0
+    """Huber loss of normalised features."""
+    joints: float = 4.0
+    """Squared error, dm2, of the joints by forward kinematics, which is what one sees."""
+    agreement: float = 1.0
+    """The same between the joints by forward kinematics and those that the columns state."""
+    velocity: float = 40.0
+    """Squared error, (dm / frame)2, of the change of joints per frame, from the last history frame on."""
+    skate: float = 0.6
+    """Speed, dm / frame, of feet that rest in the data."""
+    kl: float = 1e-4
+    rest_speed: float = 0.005
+    """Metres a frame below which a foot rests."""
+
+
+WEIGHTS = PrimitiveWeights()
+HISTORY_NOISE = 0.02
+"""Deviation of noise on the normalised history that networks are given while they learn."""
+OWN_STEPS = 3
+"""Denoising steps with which a predicted history is made during the denoiser's training."""
+
+
+def vae_loss(network: PrimitiveModel, batch: Sequences, generator: torch.Generator) -> dict[str, Tensor]:
+    """Reconstruction of every primitive of a sequence, some from the network's own frames (DART 3.2 and 3.4)."""
+    totals: dict[str, Tensor] = {}
+    for truth in _unrolled(network, batch, generator, own=_reconstruct(generator)):
+        _, future, history = truth
+        mean, log_variance = network.vae.encode(history, future)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        predicted = network.vae.decode(mean + noise * (0.5 * log_variance).exp(), history)
+        with torch.autocast(mean.device.type, enabled=False):
+            terms = _frame_terms(network, predicted.float(), future, history)
+            terms["kl"] = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        _add(totals, terms, batch.second.shape[1])
+    return _weighted(totals)
+
+
+def denoiser_loss(
+    network: PrimitiveModel, batch: Sequences, generator: torch.Generator, *, drop: float = 0.1
+) -> dict[str, Tensor]:
+    """Latent regression (x0) with the terms of the frames it decodes to (DART 3.3); the VAE is held fixed."""
+    totals: dict[str, Tensor] = {}
+    for k, (_, future, history) in enumerate(_unrolled(network, batch, generator, own=_denoise_own(generator))):
+        with torch.no_grad():
+            latent = network.latent_of(history, future)
+        rows = len(latent)
+        t = torch.randint(0, network.config.steps, (rows,), generator=generator, device=latent.device)
+        noise = torch.randn(latent.shape, generator=generator, device=latent.device)
+        dropped = torch.rand(rows, generator=generator, device=latent.device) < drop
+        condition = network.seen(text_rows(batch, k).without_text(dropped), history)
+        predicted = network.denoiser(add_noise(network.schedule, latent, t, noise), t, condition)
+        _add(totals, latent_terms(network, predicted, latent, future, history), batch.second.shape[1])
+    return _weighted(totals)
+
+
+def latent_terms(
+    network: PrimitiveModel, predicted: Tensor, latent: Tensor, future: Tensor, history: Tensor
+) -> dict[str, Tensor]:
+    """Squared error of a latent and the terms of the frames it means."""
+    decoded = network.future_of(predicted, history)
+    with torch.autocast(latent.device.type, enabled=False):
+        terms = _frame_terms(network, decoded.float(), future, history)
+        terms["latent"] = F.mse_loss(predicted.float(), latent.float())
+    return terms
+
+
+def text_rows(batch: Sequences, k: int) -> Condition:
+    """The texts of primitive `k`."""
+    rows = batch.texts_of(k)
+    condition = batch.condition
+    return Condition(condition.tokens[rows], condition.mask[rows], condition.sentence[rows])
+
+
+def _unrolled(
+    network: PrimitiveModel, batch: Sequences, generator: torch.Generator,
+    own: Callable[[PrimitiveModel, Sequences, int, Tensor, Tensor], Tensor],
+) -> Iterator[Truth]:  # fmt: skip
+    """Each primitive of the sequences in turn; from the second on, some rows go on from what `own` made before."""
+    previous: Tensor | None = None
+    count = batch.second.shape[1]
+    for k in range(count):
+        rotations, pelvis = windows_of(batch, k)
+        local = primitive.placement(rotations, pelvis).into(rotations, pelvis)
+        frames = network.normalise(primitive.encode(*local, network.rest))
+        given, future = frames[:, :HISTORY], frames[:, HISTORY:]
+        noise = torch.randn(given.shape, generator=generator, device=given.device)
+        history = given + HISTORY_NOISE * noise
+        if previous is not None:
+            chosen = torch.rand(len(given), generator=generator, device=given.device) < batch.own
+            history = torch.where(chosen[:, None, None], previous, history)
+        yield given, future, history
+        previous = None
+        if k + 1 < count and float(batch.own) > 0:
+            with torch.no_grad():
+                previous = carried_on(network, own(network, batch, k, history, future))
+
+
+def carried_on(network: PrimitiveModel, future: Float[Tensor, "batch 8 198"]) -> Float[Tensor, "batch 2 198"]:
+    """The last two of normalised frames as the next primitive's normalised history."""
+    rotations, pelvis = primitive.decode(network.restore(future[:, -HISTORY:].float()))
+    local = primitive.placement(rotations, pelvis).into(rotations, pelvis)
+    return network.normalise(primitive.encode(*local, network.rest))
+
+
+def _reconstruct(generator: torch.Generator) -> Callable[[PrimitiveModel, Sequences, int, Tensor, Tensor], Tensor]:
+    def own(network: PrimitiveModel, batch: Sequences, k: int, history: Tensor, future: Tensor) -> Tensor:
+        return network.vae.decode(network.vae.encode(history, future)[0], history)
+
+    return own
+
+
+def _denoise_own(generator: torch.Generator) -> Callable[[PrimitiveModel, Sequences, int, Tensor, Tensor], Tensor]:
+    def own(network: PrimitiveModel, batch: Sequences, k: int, history: Tensor, future: Tensor) -> Tensor:
+        condition = network.seen(text_rows(batch, k), history)
+        shape = (len(history), network.config.tokens, network.config.latent)
+        noise = torch.randn(shape, generator=generator, device=history.device)
+        latent = sample(lambda x, t: network.denoiser(x, t, condition), noise, network.schedule,
+                        SamplerConfig("ddim", OWN_STEPS))  # fmt: skip
+        return network.future_of(latent, history)
+
+    return own
+
+
+def _frame_terms(network: PrimitiveModel, predicted: Tensor, future: Tensor, history: Tensor) -> dict[str, Tensor]:
+    """Terms of `PrimitiveWeights` between normalised frames (batch, 8, 198)."""
+    made, wanted = network.restore(predicted), network.restore(future)
+    before = primitive.joints_of(network.restore(history[:, -1:].float()))
+    rotations, pelvis = primitive.decode(made)
+    stated, truth = 10 * primitive.joints_of(made), 10 * primitive.joints_of(wanted)
+    solved = 10 * primitive.joints_of(primitive.encode(rotations, pelvis, network.rest))
+    before = 10 * before
+    steps, true_steps = torch.cat([before, solved], 1).diff(dim=1), torch.cat([before, truth], 1).diff(dim=1)
+    feet = [7, 8, 10, 11]
+    resting = true_steps[:, 1:, feet].norm(dim=-1) < 10 * WEIGHTS.rest_speed
+    speed = (steps[:, 1:, feet].square().sum(-1) + 1e-4).sqrt() - 0.01
+    return {
+        "frames": F.smooth_l1_loss(predicted, future),
+        "joints": F.mse_loss(solved, truth),
+        "agreement": F.mse_loss(stated, solved),
+        "velocity": F.mse_loss(steps, true_steps),
+        "skate": (speed * resting).mean(),
+    }
+
+
+def _add(totals: dict[str, Tensor], terms: dict[str, Tensor], count: int) -> None:
+    for name, value in terms.items():
+        totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value / count
+
+
+def _weighted(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    total = sum((getattr(WEIGHTS, name, 1.0) * value for name, value in terms.items()), torch.zeros(()))
+    return {"loss": total, **terms}

@@ -1,0 +1,124 @@
+"""Training the streaming generator: reconstruction, denoising, distillation; one folder, resumable at any time."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.body.model import OPEN_BODY, load_body
+from models.data.dataset import MotionDataset
+from models.representation import primitive
+from models.representation.primitive import HISTORY
+from models.text.encoder import load_text_encoder
+from models.training import TrainConfig, fit, steps_done
+from motion.bank import build_bank
+from motion.primitives.card import model_card
+from motion.primitives.data import SequenceBatches, Sequences, stance, statistics, windows_of
+from motion.primitives.distill import pool_batches, student_loss
+from motion.primitives.losses import denoiser_loss, vae_loss
+from motion.primitives.network import PrimitiveConfig, PrimitiveModel, save_primitives
+from motion.train import LICENCES, choose_records
+
+STAGES = ("vae", "denoiser", "student")
+
+
+@dataclass(frozen=True)
+class PrimitiveTraining:
+    """What to train, on what, and for how long."""
+
+    dataset: Path
+    output: Path
+    run: Path
+    variant: str = "research"
+    batch: int = 128
+    """Sequences of `primitives` primitives a step."""
+    primitives: int = 4
+    minutes: float | None = None
+    """Stop after this much time; the next call goes on."""
+    balance: float = 0.25
+    """An action of n clips gets n ** balance of the draws (`models.data.sampling`)."""
+    config: PrimitiveConfig = PrimitiveConfig()
+    steps: tuple[int, int, int] = (1600, 2600, 1200)
+    """Of the three stages."""
+    own: tuple[float, float] = (0.5, 0.8)
+    """Shares of a stage at which predicted histories begin, and from which there are no others (DART 3.4)."""
+    seed: int = 0
+
+
+def train_primitives(job: PrimitiveTraining, *, quiet: bool = False) -> Path | None:
+    """Train (or go on) and write the checkpoint to `job.output`; None where time was up before the end."""
+    end = time.monotonic() + 60 * job.minutes if job.minutes else None
+    dataset = MotionDataset.open(job.dataset)
+    records = choose_records(dataset.records, job.variant)
+    bank = build_bank(dataset, records, balance=job.balance, fps=primitive.LAYOUT.fps, quiet=quiet)
+    config = replace(job.config, licence=LICENCES[job.variant],
+                     known=tuple(Counter(record.action for record in records).most_common()))  # fmt: skip
+    batches = SequenceBatches(bank, load_text_encoder(config.text), batch=job.batch, primitives=job.primitives,
+                              seed=job.seed)  # fmt: skip
+    torch.manual_seed(job.seed)
+    rest = load_body(OPEN_BODY).joint_template
+    network = PrimitiveModel(config, rest)
+    mean, std = statistics(batches, rest)
+    network.mean.copy_(mean)
+    network.std.copy_(std)
+    network.stance.copy_(stance(batches, rest))
+    for stage in STAGES:
+        network = _train_stage(job, stage, network, batches, minutes=_left(end), quiet=quiet)
+        if steps_done(job.run / stage) < job.steps[STAGES.index(stage)]:
+            return None
+    save_primitives(job.output, network, model_card(job.variant, config, records))
+    return job.output
+
+
+def _train_stage(
+    job: PrimitiveTraining, stage: str, network: PrimitiveModel, batches: SequenceBatches, *,
+    minutes: float | None, quiet: bool,
+) -> PrimitiveModel:  # fmt: skip
+    steps = job.steps[STAGES.index(stage)]
+    config = TrainConfig(steps=steps, lr=1e-3, muon_lr=0.02, warmup=100, seed=job.seed)
+    network.requires_grad_(False)
+    {"vae": network.vae, "denoiser": network.denoiser, "student": network.student}[stage].requires_grad_(True)
+    own = (round(job.own[0] * steps), round(job.own[1] * steps))
+    rising = SequenceBatches(batches.bank, batches.encoder, batch=batches.batch, primitives=batches.primitives,
+                             seed=batches.seed + STAGES.index(stage), own=own)  # fmt: skip
+    source: Callable[[int], object] = rising
+    if stage == "denoiser":
+        _latent_statistics(network, batches)
+    if stage == "student":
+        network.student.load_state_dict(copy.deepcopy(network.denoiser.state_dict()))
+        source = pool_batches(network, batches, job.run / "pool", batch=4 * job.batch, quiet=quiet)
+        config = replace(config, lr=4e-4, muon_lr=0.008)
+    loss = {"vae": vae_loss, "denoiser": denoiser_loss, "student": student_loss}[stage]
+    return fit(network.train(), loss, source, config, job.run / stage, minutes=minutes, progress=not quiet)
+
+
+@torch.no_grad()
+def _latent_statistics(network: PrimitiveModel, batches: SequenceBatches, steps: int = 8) -> None:
+    """Mean and deviation of latents, with which denoising gets numbers of unit variance."""
+    network.latent_mean.zero_()
+    network.latent_std.fill_(1)
+    latents = []
+    for step in range(steps):
+        sequences = batches(20_000_000 + step)
+        latents += [network.latent_of(*_truth(network, sequences, k)).flatten(1) for k in range(batches.primitives)]
+    everything = torch.cat(latents)
+    network.latent_mean.copy_(everything.mean(0))
+    network.latent_std.copy_(everything.std(0).clamp_min(1e-3 * everything.std()))
+
+
+def _truth(network: PrimitiveModel, sequences: Sequences, k: int) -> tuple[Tensor, Tensor]:
+    rotations, pelvis = windows_of(sequences, k)
+    local = primitive.placement(rotations, pelvis).into(rotations, pelvis)
+    frames = network.normalise(primitive.encode(*local, network.rest))
+    return frames[:, :HISTORY], frames[:, HISTORY:]
+
+
+def _left(end: float | None) -> float | None:
+    return None if end is None else max(0.01, (end - time.monotonic()) / 60)
