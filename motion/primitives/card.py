@@ -18,9 +18,9 @@ def model_card(variant: str, config: PrimitiveConfig, records: Sequence[ClipReco
     return f"""# Streaming primitives `{variant}`
 
 Motion from a stream of words (after DART, Zhao et al., ICLR 2025): primitives of 2 history and 8 future frames at
-30 fps ({config.representation}) in the latent of a transformer VAE ({config.tokens} x {config.latent} numbers), a latent
-denoiser conditioned on history and on the tokens and sentence vector of the text encoder `{config.text}`, and a student
-that does in one or two unguided steps what the denoiser does in eight guided ones.
+30 fps ({config.representation}) in the latent of a transformer VAE ({config.tokens} x {config.latent} numbers), a
+latent denoiser conditioned on history and on the tokens and sentence vector of the text encoder `{config.text}`, and a
+student that does in one or two unguided steps what the denoiser does in eight guided ones.
 
 - **Trained on**: {len(records)} clips ({hours:.2f} h) of the `train` split: {VARIANTS[variant]}.
 - **Licence of these weights**: {config.licence}. Licences of the clips:

@@ -105,12 +105,9 @@ class PrimitiveModel(nn.Module):
     def __init__(self, config: PrimitiveConfig, rest: Float[Tensor, "55 3"] | None = None) -> None:
         super().__init__()
         self.config = config
-        self.vae, self.denoiser, self.student = (
-            PrimitiveVae(config),
-            Denoiser(config.denoiser),
-            Denoiser(config.denoiser),
-        )
-        for name, size in (("mean", FEATURES), ("latent_mean", config.tokens * config.latent)):
+        self.vae = PrimitiveVae(config)
+        self.denoiser, self.student = Denoiser(config.denoiser), Denoiser(config.denoiser)
+        for name, size in (("mean", FEATURES), ("stance", FEATURES), ("latent_mean", config.tokens * config.latent)):
             self.register_buffer(name, torch.zeros(size))
         for name, size in (("std", FEATURES), ("latent_std", config.tokens * config.latent)):
             self.register_buffer(name, torch.ones(size))

@@ -1,0 +1,266 @@
+"""`MotionStream`: one person who does what is said, frame after frame, without end.
+
+What drives the body are voices, each with a text and the body parts that it moves (a live form of STMC's tracks): every
+primitive is drawn once for each voice from the same history, and each part takes the frames of its own voice.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+
+from laban.errors import LabanError
+from laban.timeline import PARTS, canonical_part
+from models.body.skeleton import NUM_BODY
+from models.body.skeleton import PARTS as PART_JOINTS
+from models.devices import pick_device
+from models.diffusion.denoiser import Condition
+from models.representation.primitive import FUTURE
+from models.text.known import KnownActions, load_known
+from motion.primitives.choice import best_ahead
+from motion.primitives.endings import endings, stops
+from motion.primitives.frames import FPS, Frame
+from motion.primitives.network import PrimitiveModel, load_primitives
+from motion.primitives.rollout import Made, Sampling, State, condition_of, noise_for, standing, step
+from motion.prompts import STAND, idle_after
+
+WARM_UP = 2
+"""Primitives that are made and not shown: from the average stance to a person who stands."""
+LONGEST = 300
+"""Characters of a text."""
+MOST = 16
+"""Candidates that one moment may have."""
+AHEAD = 6
+"""Primitives that candidates are judged by (1.6 s)."""
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """How a stream is made."""
+
+    seed: int = 0
+    distilled: bool = False
+    """The student's two unguided steps instead of guided ones: several times faster, a little less sharp."""
+    steps: int | None = None
+    """Denoising steps; default 5, distilled 2."""
+    guidance: float = 3.0
+    idle: bool = True
+    """Actions that end by themselves are followed by idling; False: every text goes on until the next."""
+    candidates: int = 1
+    """Futures of 1.6 s that are drawn whenever words change or these run out; the best fit to the words is kept."""
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.candidates <= MOST:
+            raise LabanError(f"--candidates {self.candidates}; accepted: 1 to {MOST}")
+
+    @property
+    def sampling(self) -> Sampling:
+        """As the roll-out takes it."""
+        return Sampling(self.distilled, self.steps or (2 if self.distilled else 5), self.guidance)
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a text was understood."""
+
+    text: str
+    leaning: str
+    """The known actions that it leans on, and how near they are."""
+    sure: bool
+    """False when it is far from everything known."""
+    seconds: float | None
+    """Until the action ends by itself and idling follows; None: it goes on until something else is said."""
+    parts: tuple[str, ...] = PARTS
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A text that moves some parts of the body, for so many more primitives (None: for good), and what follows it."""
+
+    text: str
+    parts: tuple[str, ...]
+    left: int | None
+    then: str
+
+
+class MotionStream(Iterator[Frame]):
+    """Endless frames at 30 fps of a person who does what was said last. `say` may be called from any thread."""
+
+    def __init__(
+        self, checkpoint: str | Path = "primitives_research", *, text: str = STAND,
+        config: StreamConfig = StreamConfig(), start: State | None = None,
+    ) -> None:  # fmt: skip
+        """`start` is where and how the person is at first; default: standing at the origin, facing +Z."""
+        device = pick_device(config.device)
+        self.config = config
+        self.network: PrimitiveModel = load_primitives(checkpoint).to(device)
+        self.known: KnownActions = load_known([a for a, _ in self.network.config.known], self.network.config.text)
+        self.state = start or standing(self.network)
+        self._texts: dict[str, Condition] = {}
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._lock = threading.Lock()
+        self._frames: deque[Frame] = deque()
+        self._ahead: deque[tuple[State, Made]] = deque()
+        self._index = 0
+        self.voices: tuple[Voice, ...] = (Voice(STAND, PARTS, None, STAND),)
+        if start is None:
+            for _ in range(WARM_UP):
+                self._make()
+            self.state = self.state.local()
+        if text != STAND:
+            self.say(text)
+
+    def say(self, text: str, *, parts: Sequence[str] = ()) -> Said:
+        """Do this from the next primitive on (within 0.27 s); with `parts`, only with these parts of the body.
+
+        Raises LabanError for a text that is empty or too long, and for parts that there are not.
+        """
+        wanted = _checked(text)
+        own = tuple(dict.fromkeys(canonical_part(part) for part in parts)) or PARTS
+        leaning = self.known.leaning(wanted)
+        ended = endings([wanted], self.known)[0]
+        seconds, then = (ended.seconds, ended.then) if self.config.idle else (None, wanted)
+        left = None if seconds is None else math.ceil(seconds * FPS / FUTURE)
+        with self._lock:
+            if stops(wanted) and len(own) == len(PARTS):
+                voice = Voice(self._rest(), PARTS, None, STAND)
+            else:
+                voice = Voice(wanted, own, left, then)
+            self.voices = _taken(self.voices, voice)
+            self._ahead.clear()
+        return Said(wanted, leaning.summary(), leaning.nearness != "far", seconds, own)
+
+    def perform(self, voices: Sequence[Voice]) -> None:
+        """Let these voices, which own every part once, drive from the next primitive on (a score played live)."""
+        with self._lock:
+            if tuple(voices) != self.voices:
+                self.voices = tuple(voices)
+                self._ahead.clear()
+
+    def __iter__(self) -> MotionStream:
+        return self
+
+    def __next__(self) -> Frame:
+        if not self._frames:
+            self._frames.extend(self.primitive())
+        return self._frames.popleft()
+
+    def primitive(self) -> list[Frame]:
+        """The next eight frames at once."""
+        with self._lock:
+            said = " + ".join(voice.text for voice in self.voices)
+            made = self._make()
+            self.voices = _later(self.voices)
+        root = made.pelvis[0] - self.network.rest[0].to(made.pelvis)
+        rotations = made.rotations[0].float().cpu().numpy()
+        frames = [
+            Frame(self._index + i, (self._index + i) / FPS, rotations[i], place, said)
+            for i, place in enumerate(root.float().cpu().numpy())
+        ]
+        self._index += len(frames)
+        return frames
+
+    @torch.inference_mode()
+    def _make(self) -> Made:
+        if not self._ahead:
+            self._ahead.extend(self._plan())
+        self.state, made = self._ahead.popleft()
+        return made
+
+    def _plan(self) -> list[tuple[State, Made]]:
+        """The next primitive; with several candidates the next `AHEAD`, the best of them."""
+        n = self.config.candidates
+        texts = [voice.text for voice in self.voices]
+        condition = self._condition(texts * n)
+        state = self.state.repeated(n)
+        plan: list[tuple[State, Made]] = []
+        for _ in range(AHEAD if n > 1 else 1):
+            noise = noise_for(self.network, n * len(texts), self._generator)
+            _, made = step(self.network, state.repeated(len(texts)), condition, noise, self.config.sampling)
+            made = merged(made, self.voices)
+            state = made.state
+            plan.append((state, made))
+        if n == 1:
+            return plan
+        best = best_ahead([made for _, made in plan], texts[0], self.network, self.known)
+        rows = slice(best, best + 1)
+        return [(state.people(rows), made.people(rows)) for state, made in plan]
+
+    def _condition(self, texts: Sequence[str]) -> Condition:
+        """The texts' features, a row each, as they were read when they were said first."""
+        for text in texts:
+            if text not in self._texts:
+                self._texts[text] = condition_of(self.known.read([text]))
+        rows = [self._texts[text] for text in texts]
+        if len({row.tokens.shape[1] for row in rows}) > 1:
+            return condition_of(self.known.read(list(texts)))
+        device = self.network.mean.device
+        return Condition(*(torch.cat([getattr(row, name) for row in rows]).to(device)
+                           for name in ("tokens", "mask", "sentence")))  # fmt: skip
+
+    def _rest(self) -> str:
+        """How somebody idles who has just done what the leading voice says."""
+        leading = max(self.voices, key=lambda voice: len(voice.parts))
+        return idle_after(leading.text)
+
+
+def merged(made: Made, voices: Sequence[Voice]) -> Made:
+    """Rows of (people x voices) as people: each body part from its own voice, the way of the root from the legs'."""
+    if len(voices) == 1:
+        return made
+    people = len(made.pelvis) // len(voices)
+    rotations = made.rotations.unflatten(0, (people, len(voices)))
+    owner = torch.zeros(NUM_BODY, dtype=torch.long)
+    for index, voice in enumerate(voices):
+        for part in voice.parts:
+            owner[[joint for joint in PART_JOINTS[part] if joint < NUM_BODY]] = index
+    joints = torch.arange(NUM_BODY)
+    picked = rotations.movedim(1, -4)[..., owner, joints, :, :]
+    return Made(picked, made.pelvis.unflatten(0, (people, len(voices)))[:, int(owner[0])])
+
+
+def _taken(voices: Sequence[Voice], new: Voice) -> tuple[Voice, ...]:
+    """The voices after a new one has taken its parts from them."""
+    kept = [replace(v, parts=tuple(part for part in v.parts if part not in new.parts)) for v in voices]
+    return (*(v for v in kept if v.parts), new)
+
+
+def _later(voices: Sequence[Voice]) -> tuple[Voice, ...]:
+    """The voices one primitive later: one that is over gives its parts back, or idles if there is no other."""
+    left = [v if v.left is None else replace(v, left=v.left - 1) for v in voices]
+    over = [v for v in left if v.left == 0]
+    going = [v for v in left if v.left != 0]
+    if not over:
+        return tuple(left)
+    free = tuple(part for v in over for part in v.parts)
+    if not going:
+        last = max(over, key=lambda v: len(v.parts))
+        return (Voice(last.then, PARTS, None, STAND),)
+    widest = max(going, key=lambda v: len(v.parts))
+    return tuple(replace(v, parts=(*v.parts, *free)) if v is widest else v for v in going)
+
+
+def _checked(text: str) -> str:
+    wanted = " ".join(text.split())
+    if not wanted:
+        raise LabanError("text is empty; say what the person does, for example: walk")
+    if len(wanted) > LONGEST:
+        raise LabanError(f"text has {len(wanted)} characters; accepted: up to {LONGEST}")
+    return wanted
+
+
+def frames_motion(frames: Sequence[Frame]) -> tuple[Float[ndarray, "1 frames 55 3 3"], Float[ndarray, "1 frames 3"]]:
+    """Rotations and root of `Motion` from streamed frames."""
+    rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (1, len(frames), 55, 3, 3)).copy()
+    rotations[0, :, :NUM_BODY] = np.stack([frame.rotations for frame in frames])
+    return rotations, np.stack([frame.root for frame in frames]).astype(np.float32)[None]
