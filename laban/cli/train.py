@@ -47,6 +47,33 @@ def generator(
     emit({"checkpoint": str(folder), "run": str(job.run)}, json, [f"wrote {folder}"])
 
 
+@app.command()
+def primitives(
+    dataset: Dataset,
+    variant: Annotated[str, typer.Option("--variant", help="Which clips: open or research.")] = "research",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Folder of the resumable run.")] = None,
+    steps: Annotated[
+        tuple[int, int, int] | None, typer.Option("--steps", help="Of the three stages: VAE, denoiser, student.")
+    ] = None,
+    minutes: Minutes = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Sequences of four primitives a step.")] = 128,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Train the streaming generator: VAE, denoiser, student; Ctrl-C saves, and the same command goes on."""
+    from dataclasses import replace
+
+    from motion.primitives.training import PrimitiveTraining, train_primitives
+
+    output = output or Path("runs") / "checkpoints" / f"primitives_{variant}"
+    run = run or Path("runs") / f"primitives-{variant}"
+    job = PrimitiveTraining(dataset, output, run, variant, batch, minutes=minutes, seed=seed)
+    folder = train_primitives(replace(job, steps=steps) if steps else job, quiet=json)
+    lines = [f"wrote {folder}" if folder else f"time is up; call again to go on with {run}"]
+    emit({"checkpoint": str(folder) if folder else None, "run": str(run)}, json, lines)
+
+
 @app.command("motion-text")
 def motion_text(
     dataset: Dataset,

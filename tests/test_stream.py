@@ -1,0 +1,200 @@
+"""The live stream: what is said and when it takes effect, voices for body parts, endings, scores played live."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from laban.errors import LabanError
+from laban.timeline import PARTS, Segment, Timeline
+from models.body.model import OPEN_BODY, load_body
+from models.body.skeleton import JOINT
+from models.diffusion.denoiser import DenoiserConfig
+from models.representation import primitive
+from models.representation.primitive import FUTURE
+from motion.primitives.frames import FPS, Frame
+from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
+from motion.primitives.played import play
+from motion.primitives.rollout import Made
+from motion.primitives.stream import MotionStream, StreamConfig, Voice, merged
+from motion.prompts import STAND
+
+KNOWN = (("walk", 9), ("wave", 9), ("stand", 9), ("sit down", 9), ("jump", 9), ("run", 9))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of random weights whose words matter."""
+    torch.manual_seed(0)
+    config = PrimitiveConfig(
+        latent=8, width=32, layers=1, heads=2, hidden=32, steps=50, known=KNOWN,
+        denoiser=DenoiserConfig(8, 32, 1, 2, 32, patch=1, slots=(("history", FEATURES),)),
+    )  # fmt: skip
+    network = PrimitiveModel(config, load_body(OPEN_BODY).joint_template)
+    eye = torch.eye(3).expand(1, 1, 22, 3, 3)
+    network.stance.copy_(primitive.encode(eye, torch.tensor([[[0.0, 0.93, 0.0]]]), network.rest)[0, 0])
+    network.mean.copy_(network.stance)
+    network.std.fill_(0.05)
+    for layer in (network.vae.out, network.denoiser.out, network.student.out):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    folder = tmp_path_factory.mktemp("weights") / "primitives"
+    save_primitives(folder, network, "card")
+    return folder
+
+
+def frames(stream: MotionStream, count: int) -> list[Frame]:
+    return list(islice(stream, count))
+
+
+def same(a: list[Frame], b: list[Frame]) -> bool:
+    return all(np.array_equal(x.root, y.root) and np.array_equal(x.rotations, y.rotations)
+               for x, y in zip(a, b, strict=True))  # fmt: skip
+
+
+def test_frames_count_and_begin_at_the_origin(weights: Path) -> None:
+    made = frames(MotionStream(weights), 20)
+    assert [f.index for f in made] == list(range(20))
+    assert [f.seconds for f in made] == [i / FPS for i in range(20)]
+    assert np.linalg.norm(made[0].root[[0, 2]]) < 0.3
+    assert all(np.isfinite(f.rotations).all() and f.text == STAND for f in made)
+
+
+def test_a_seed_makes_a_stream_repeatable_and_another_changes_it(weights: Path) -> None:
+    a, b, c = (frames(MotionStream(weights, text="walk", config=StreamConfig(seed=s)), 24) for s in (3, 3, 4))
+    assert same(a, b)
+    assert not same(a, c)
+
+
+@pytest.mark.parametrize("distilled", [False, True])
+def test_a_word_takes_effect_at_the_next_primitive_and_not_before(weights: Path, distilled: bool) -> None:
+    config = StreamConfig(distilled=distilled)
+    changed, unchanged = MotionStream(weights, config=config), MotionStream(weights, config=config)
+    assert same(frames(changed, 3), frames(unchanged, 3))  # in the middle of a primitive
+    changed.say("run")
+    a, b = frames(changed, 2 * FUTURE - 3), frames(unchanged, 2 * FUTURE - 3)
+    assert same(a[: FUTURE - 3], b[: FUTURE - 3])
+    assert not same(a[FUTURE - 3 :], b[FUTURE - 3 :])
+    assert (a[FUTURE - 4].text, a[FUTURE - 3].text) == (STAND, "run")
+
+
+def test_an_action_that_ends_is_followed_by_idling_in_the_posture_it_leads_to(weights: Path) -> None:
+    stream = MotionStream(weights)
+    said = stream.say("sit down")
+    assert said.seconds is not None
+    texts = [f.text for f in frames(stream, int((said.seconds + 2) * FPS))]
+    assert texts[0] == "sit down"
+    assert "sit" in texts[-1]
+    assert texts[-1] != "sit down"
+    going = MotionStream(weights, config=StreamConfig(idle=False))
+    assert going.say("sit down").seconds is None
+    assert {f.text for f in frames(going, 240)} == {"sit down"}
+
+
+def test_stop_idles_in_the_posture_that_the_body_is_in(weights: Path) -> None:
+    stream = MotionStream(weights)
+    stream.say("sit down")
+    frames(stream, 8)
+    stream.say("stop")
+    assert "sit" in frames(stream, 1)[0].text
+    stream.say("walk")
+    stream.say("stop")
+    frames(stream, 8)
+    assert frames(stream, 1)[0].text == STAND
+
+
+def test_what_is_said_is_understood_or_doubted(weights: Path) -> None:
+    stream = MotionStream(weights)
+    assert stream.say("  walk   forward ").text == "walk forward"
+    assert stream.say("walk").sure
+    assert "walk" in stream.say("walk").leaning
+    assert not stream.say("qwxz vbnm").sure
+    for bad in ("", "   ", "x" * 301):
+        with pytest.raises(LabanError, match="text"):
+            stream.say(bad)
+    with pytest.raises(LabanError, match="body part"):
+        stream.say("wave", parts=["tail"])
+
+
+def test_a_voice_for_an_arm_leaves_the_rest_alone(weights: Path) -> None:
+    alone, waving = (MotionStream(weights, text="walk", config=StreamConfig(guidance=1.0)) for _ in range(2))
+    waving.say("wave", parts=["right arm"])
+    assert {v.text: set(v.parts) for v in waving.voices} == {
+        "walk": set(PARTS) - {"right arm"}, "wave": {"right arm"}}  # fmt: skip
+    waving.say("jump")
+    assert waving.voices == (replace(waving.voices[0], text="jump", parts=PARTS),)
+    del alone
+
+
+def test_merging_takes_each_part_from_its_voice(weights: Path) -> None:
+    rotations = torch.arange(6.0).view(6, 1, 1, 1, 1).expand(6, 8, 22, 3, 3)
+    pelvis = torch.arange(6.0).view(6, 1, 1).expand(6, 8, 3)
+    voices = (Voice("wave", ("right arm", "head"), None, ""), Voice("walk", ("legs",), None, ""),
+              Voice("bend", ("spine", "left arm"), None, ""))  # fmt: skip
+    made = merged(Made(rotations, pelvis), voices)
+    assert made.rotations.shape == (2, 8, 22, 3, 3)
+    for person in range(2):
+        value = {name: float(made.rotations[person, 0, JOINT[name], 0, 0]) - 3 * person
+                 for name in ("right_elbow", "head", "pelvis", "left_knee", "spine2", "left_wrist")}  # fmt: skip
+        assert value == {"right_elbow": 0, "head": 0, "pelvis": 1, "left_knee": 1, "spine2": 2, "left_wrist": 2}
+        assert float(made.pelvis[person, 0, 0]) == 3 * person + 1
+
+
+def test_a_voice_that_is_over_gives_its_parts_back(weights: Path) -> None:
+    stream = MotionStream(weights, text="walk")
+    said = stream.say("jump", parts=["right arm"])
+    assert said.seconds
+    frames(stream, int(said.seconds * FPS) + 2 * FUTURE)
+    assert [(v.text, set(v.parts)) for v in stream.voices] == [("walk", set(PARTS))]
+
+
+def test_saying_from_many_threads_never_tears_a_frame(weights: Path) -> None:
+    stream = MotionStream(weights)
+    errors: list[Exception] = []
+
+    def talk(words: str) -> None:
+        try:
+            for _ in range(5):
+                stream.say(words)
+        except Exception as error:  # noqa: BLE001 - any is a failure
+            errors.append(error)
+
+    threads = [threading.Thread(target=talk, args=(words,)) for words in ("walk", "run", "wave")]
+    for thread in threads:
+        thread.start()
+    made = frames(stream, 40)
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert [f.index for f in made] == list(range(40))
+
+
+def test_candidates_are_judged_together_and_a_word_discards_what_was_planned(weights: Path) -> None:
+    stream = MotionStream(weights, text="walk", config=StreamConfig(candidates=3))
+    frames(stream, FUTURE)
+    stream.say("run")
+    assert frames(stream, 1)[0].text == "run"
+    for bad in (0, 17):
+        with pytest.raises(LabanError, match="candidates"):
+            StreamConfig(candidates=bad)
+
+
+def test_a_score_is_played_with_its_tracks_and_its_length(weights: Path) -> None:
+    score = Timeline((
+        Segment(0, 2, "walk", ("legs", "spine")), Segment(0.5, 1.5, "wave", ("right arm",)), Segment(2, 3.05, "jump"),
+    ))  # fmt: skip
+    made = list(play(MotionStream(weights), score))
+    assert len(made) == round(3.05 * FPS)
+    assert {"walk", "wave"} <= set(made[30].text.split(" + "))
+    assert made[-1].text == "jump"
+
+
+def test_tokens_of_different_length_go_together(weights: Path) -> None:
+    stream = MotionStream(weights, text="walk")
+    stream.say("a person waves with the right hand to somebody far away", parts=["right arm"])
+    assert len(frames(stream, FUTURE)) == FUTURE
