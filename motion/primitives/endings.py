@@ -204,8 +204,8 @@ def main() -> None:
     """Write `endings.json`."""
     about = "Median seconds of actions that end by themselves, from the train split (motion/primitives/endings.py)."
     dataset = MotionDataset.open(sys.argv[1])
-    content = {"about": about, "actions": measure(dataset.records, read_joints(dataset))}
-    rows = ",\n".join(f"  {json.dumps(a)}: {json.dumps(row)}" for a, row in content["actions"].items())
+    found = measure(dataset.records, read_joints(dataset))
+    rows = ",\n".join(f"  {json.dumps(action)}: {json.dumps(row)}" for action, row in found.items())
     with atomic_path(TABLE) as temporary:
         temporary.write_text(f'{{\n "about": {json.dumps(about)},\n "actions": {{\n{rows}\n }}\n}}\n')
 
