@@ -8,6 +8,7 @@ time counts only where all its frames are valid. A clip too short for a measure 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float
@@ -140,6 +141,36 @@ def bone_length_drift(joints: Joints, *, valid: Valid | None = None) -> PerClip:
 def goal_joint(joints: Joints, joint: int, goal: Float[Tensor, "*#batch 3"], *, frame: int = -1) -> PerClip:
     """Distance, metres, of one joint to a world point at one frame."""
     return _length(joints[..., frame, joint, :] - goal)
+
+
+def root_goal(joints: Joints, goal: Float[Tensor, "*#batch 2"], *, frame: int = -1) -> PerClip:
+    """Horizontal distance, metres, of the pelvis to a place (x, z) at one frame."""
+    return _length(joints[..., frame, 0, 0::2] - goal)
+
+
+def approach(joints: Joints, goal: Float[Tensor, "*#batch 2"]) -> PerClip:
+    """How much further, metres, the pelvis is from a place (x, z) at the last frame than at the first; progress < 0."""
+    return root_goal(joints, goal) - root_goal(joints, goal, frame=0)
+
+
+def root_track(joints: Joints, places: Float[Tensor, "*#batch frames 2"], *, valid: Valid | None = None) -> PerClip:
+    """Mean horizontal distance, metres, of the pelvis to the place (x, z) that is due at each frame."""
+    return _mean(_length(joints[..., 0, 0::2] - places), valid)
+
+
+def pose_at(joints: Joints, pose: Float[Tensor, "*#batch 22 3"], *, frame: int = -1) -> PerClip:
+    """Mean distance, metres, of the 22 joints to those of a pose in the world at one frame."""
+    return _length(joints[..., frame, :, :] - pose).mean(-1)
+
+
+def scene_penetration(
+    joints: Joints, distance: Callable[[Float[Tensor, "*points 3"]], Float[Tensor, " *points"]], radius: float
+) -> PerClip:
+    """Depth, metres, by which spheres of `radius` about the joints reach into a scene: mean over frames of their sum.
+
+    `distance` is the scene's signed distance, negative inside of things (DART's collision term, PROX's before it).
+    """
+    return (radius - distance(joints)).clamp_min(0).sum(-1).mean(-1)
 
 
 def path_distance(joints: Joints, path: Float[Tensor, "points 2"], *, valid: Valid | None = None) -> PerClip:

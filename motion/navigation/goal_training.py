@@ -1,0 +1,215 @@
+"""Training the goal policy: first by gradients through the primitives themselves, then by PPO from where that led.
+
+The simulator is a network, so that the rewards' gradient with regard to the policy is known (short horizon, as SHAC of
+Xu et al., ICLR 2022, without its critic): some hundred updates of a few thousand primitives do what took DART's PPO
+2e8 steps. PPO (stable-baselines3) goes on from there, without gradients of the simulator.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from laban.errors import LabanError
+from laban.files import atomic_path
+from laban.progress import progress
+from models.training import TrainConfig, fit, steps_done
+from motion.navigation.goal_env import GoalTask, GoalWorld
+from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, digest_of, save_goal_policy
+from motion.primitives.network import PrimitiveModel, load_primitives
+
+HORIZON = 6
+"""Primitives that gradients go back through (1.6 s)."""
+EXPLORE = 0.4
+"""Deviation of the noise that is added to the policy's while it learns: it must be right in the mean."""
+PRIOR = 0.3
+"""Weight of how far a noise is outside of the shell where Gaussian noise lies."""
+MOST = 4.0
+"""Times the median gradient over people that a single person's may be."""
+ROLL = 16
+"""Primitives of each person between two updates of PPO."""
+SAVE = 5
+"""Updates of PPO between two savings."""
+
+
+@dataclass(frozen=True)
+class GoalTraining:
+    """What to train, and for how long."""
+
+    primitives: str | Path = "primitives_research"
+    output: Path = Path("runs/checkpoints/goal_policy")
+    run: Path = Path("runs/goal-policy")
+    people: int = 64
+    pretrain: int = 600
+    """Updates through the simulator."""
+    ppo: int = 60
+    """Updates of PPO, each of `people` x 16 primitives; 0 leaves it out."""
+    task: GoalTask = GoalTask()
+    init: Path | None = None
+    """Policy to start from, whatever primitives it was trained for."""
+    minutes: float | None = None
+    """Stop after this much time; the next call goes on."""
+    seed: int = 0
+
+
+def train_goal_policy(job: GoalTraining, *, quiet: bool = False) -> Path | None:
+    """Train (or go on) and write the checkpoint to `job.output`; None where time was up before the end.
+
+    What gradients alone led to is kept as `pretrained` in the run's folder. Raises LabanError for a run of other
+    primitives.
+    """
+    end = time.monotonic() + 60 * job.minutes if job.minutes else None
+    network, digest = load_primitives(job.primitives), digest_of(job.primitives)
+    _same_run(job.run, digest)
+    world = GoalWorld(network, job.people, task=job.task, seed=job.seed + steps_done(job.run / "pretrain"))
+    policy = initial_policy(network, world, digest, job)
+    policy = pretrain(policy, world, job, minutes=_left(end), quiet=quiet)
+    done = steps_done(job.run / "pretrain")
+    if done < job.pretrain:
+        return None
+    save_goal_policy(job.run / "pretrained", policy, card(job, policy.config, 0))
+    if job.ppo:
+        world.seeded(job.seed + 1)
+        policy, rounds = fine_tune(policy, world, job, end=end, quiet=quiet)
+        if rounds < job.ppo:
+            return None
+    save_goal_policy(job.output, policy, card(job, policy.config, job.ppo))
+    return job.output
+
+
+def initial_policy(network: PrimitiveModel, world: GoalWorld, digest: str, job: GoalTraining) -> GoalPolicy:
+    """A policy that gives zero noise, or the one to start from."""
+    config = GoalPolicyConfig(digest, tokens=network.config.tokens, latent=network.config.latent, text=world.text,
+                              gaits=job.task.gaits, aside=job.task.aside, licence=network.config.licence)  # fmt: skip
+    torch.manual_seed(job.seed)
+    policy = GoalPolicy(config)
+    if job.init is not None:
+        from laban.weights import load_module, load_weights
+
+        load_module(policy, load_weights(job.init)[0], job.init)
+    return policy.train()
+
+
+# ------------------------------------------------------------------------------------------ through the simulator
+
+
+def pretrain(
+    policy: GoalPolicy, world: GoalWorld, job: GoalTraining, *, minutes: float | None = None, quiet: bool = False
+) -> GoalPolicy:
+    """Gradients of the rewards through `HORIZON` primitives; the world goes on where it was, update after update."""
+    config = TrainConfig(steps=job.pretrain, lr=1e-3, warmup=10, weight_decay=0.0, clip=0.5, ema=0.98, seed=job.seed,
+                         precision="32-true", accelerator=world.goal.device.type, save_minutes=2.0,
+                         log_every=5)  # fmt: skip
+    return fit(policy, lambda network, world, generator: goal_loss(network, world, generator), lambda step: world,
+               config, job.run / "pretrain", minutes=minutes, progress=not quiet)  # fmt: skip
+
+
+def goal_loss(policy: GoalPolicy, world: GoalWorld, generator: torch.Generator) -> Mapping[str, Tensor]:
+    """What `HORIZON` primitives cost on average; moves the world on, and starts those anew who fell or were late."""
+    world.detach()
+    totals: dict[str, Tensor] = {}
+    loss = torch.zeros((), device=world.goal.device)
+    going = torch.ones(world.people, device=world.goal.device)
+    for _ in range(HORIZON):
+        mean = policy(world.observation())
+        if mean.requires_grad:
+            mean.register_hook(_tame)
+        noise = mean + EXPLORE * torch.randn(mean.shape, generator=generator, device=mean.device)
+        outcome = world.step(policy.shaped(noise))
+        outside = (mean.square().mean(-1) + EXPLORE**2 - 1).clamp_min(0).square()
+        loss = loss + (going * (PRIOR * outside - outcome.reward)).mean() / HORIZON
+        terms = {**outcome.terms, "outside": outside}
+        for name, value in terms.items():
+            totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value.detach().mean() / HORIZON
+        over = outcome.fallen | outcome.late
+        going = going * (~over)
+        if bool(over.any()):
+            world.start_anew(over)
+    return {"loss": loss, **totals}
+
+
+def _tame(gradient: Tensor) -> Tensor:
+    """No person's gradient is more than `MOST` times the median one's, or not a number: chaos is not followed."""
+    gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+    size = gradient.norm(dim=-1, keepdim=True)
+    return gradient * (MOST * size.median() / size.clamp_min(1e-12)).clamp_max(1)
+
+
+# ---------------------------------------------------------------------------------------------------------------- PPO
+
+
+def fine_tune(
+    policy: GoalPolicy, world: GoalWorld, job: GoalTraining, *, end: float | None = None, quiet: bool = False
+) -> tuple[GoalPolicy, int]:
+    """PPO from the policy's weights; returns the policy and the updates done so far. Saved every few updates."""
+    from motion.navigation.goal_ppo import learner, state_of, take_state
+
+    folder = job.run / "ppo"
+    model = learner(policy, world, roll=ROLL, seed=job.seed)
+    last, done = folder / "last.pt", 0
+    if last.exists():
+        stored = torch.load(last, map_location="cpu", weights_only=True)
+        take_state(model, stored["state"])
+        done = int(stored["done"])
+        world.seeded(job.seed + 1 + done)
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress("PPO", job.ppo, quiet=quiet) as advance:
+        advance(done)
+        while done < job.ppo and (end is None or time.monotonic() < end):
+            rounds = min(SAVE, job.ppo - done)
+            model.learn(rounds * ROLL * world.people, reset_num_timesteps=False)
+            done += rounds
+            _log(folder, done, model.logger.name_to_value)
+            with atomic_path(last) as temporary:
+                torch.save({"state": state_of(model), "done": done}, temporary)
+            advance(rounds)
+    return model.policy.actor.eval(), done
+
+
+def _log(folder: Path, done: int, values: Mapping[str, float]) -> None:
+    row = {"update": done, **{name: round(float(value), 5) for name, value in values.items() if _is_number(value)}}
+    with (folder / "loss.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) or hasattr(value, "item")
+
+
+def _same_run(run: Path, digest: str) -> None:
+    path = run / "primitives.txt"
+    if path.exists() and (found := path.read_text().strip()) != digest:
+        raise LabanError(f"{run}: holds a run for primitives {found[:12]}, not {digest[:12]}; name another folder")
+    with atomic_path(path) as temporary:
+        temporary.write_text(digest + "\n")
+
+
+def _left(end: float | None) -> float | None:
+    return None if end is None else max(0.01, (end - time.monotonic()) / 60)
+
+
+def card(job: GoalTraining, config: GoalPolicyConfig, ppo: int) -> str:
+    """The README of a checkpoint."""
+    gaits = ", ".join(gait.name for gait in config.gaits)
+    return f"""# Goal policy
+
+Reaches places on the floor with streamed primitives (after DART, Zhao et al., ICLR 2025): a residual MLP of
+{config.blocks} blocks, {config.width} wide, sees the goal in its own frame, the last two frames and the text's sentence
+vector, and gives the noise from which the student makes the next 8 frames.
+
+- **Bound to**: primitives with SHA-256 `{config.primitives}`; with others it is refused.
+- **Trained by**: {job.pretrain} updates through the simulator ({job.people} people x {HORIZON} primitives each), then
+  {ppo} updates of PPO ({job.people} x {ROLL} primitives each). No recorded data of its own.
+- **Command**: `laban train goal-policy --primitives PRIMITIVES --pretrain {job.pretrain} --ppo {ppo}`.
+- **Gaits**: {gaits}; when the goal is more than {round(config.aside * 57.2958)} degrees aside, the gait's own words for
+  turning are said.
+- **Licence of these weights**: {config.licence or "as the primitives'"}.
+- **Measured**: see the README's table (`python benchmarks/steering.py`).
+- **Weak at**: obstacles (it sees none), stopping on the spot, other gaits than these.
+"""
