@@ -313,7 +313,9 @@ def _lines(descriptor: int, ended: Callable[[], bool]) -> Iterator[str]:
 
 def in_foreground() -> bool:
     """Whether standard input is a terminal that this process may read."""
-    try:
-        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except (OSError, ValueError):
+    if sys.stdin is None or not sys.stdin.isatty():
         return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # a terminal, but not the one that started this
+        return True
