@@ -72,10 +72,10 @@ class Rewards:
     """A metre nearer to the goal."""
     success: float = 1.0
     """Being within `GoalTask.success` at any frame."""
-    skate: float = 0.5
-    """Of m/s of sliding (`foot_skate_soft`): real walking has about 0.2."""
-    floor: float = 5.0
-    """Of metres below the floor."""
+    skate: float = 0.3
+    """Of m/s of sliding (`foot_skate_soft`)."""
+    floor: float = 3.0
+    """Of metres that the lowest joint is below the floor or above where it rests: who floats does not slide."""
     orientation: float = 0.1
     """Of radians between the body's heading and the goal's direction."""
     fall: float = 2.0
@@ -184,7 +184,8 @@ def judged(
         "progress": -objectives.approach(joints, goal),
         "success": (distance.amin(-1) < task.success).to(joints),
         "skate": -objectives.foot_skate_soft(joints, FPS, floor=joints.new_full((len(joints),), level)),
-        "floor": -objectives.floor_penetration(joints, floor=level - 0.02),
+        "floor": -objectives.floor_penetration(joints, floor=level - 0.02)
+        - objectives.floating(joints, floor=level + 0.02),
         "orientation": -objectives.orientation(joints[:, -1:], toward),
         "fall": -(joints[:, -1, 0, 1] < LOW).to(joints),
     }

@@ -40,7 +40,7 @@ class GoalActorCritic(ActorCriticPolicy):
     """The actor's output is the mean of the action itself."""
 
     def __init__(self, *args: Any, actor: GoalPolicy, **options: Any) -> None:
-        self._given = actor
+        self.__dict__["_given"] = actor  # before torch knows of this module
         super().__init__(*args, log_std_init=float(torch.tensor(DEVIATION).log()), **options)
 
     def _build_mlp_extractor(self) -> None:
@@ -62,7 +62,8 @@ def learner(policy: GoalPolicy, world: GoalWorld, *, roll: int, seed: int = 0, l
     """PPO with DART's settings (gamma 0.99, lambda 0.95, clip 0.2), a lower rate, and a bound on the drift."""
     torch.manual_seed(seed)
     env = GoalVecEnv(world, policy.config.bound)
-    batch = min(512, roll * world.people)
+    rows = roll * world.people
+    batch = rows // max(1, round(rows / 512))
     return PPO(GoalActorCritic, env, learning_rate=lr, n_steps=roll, batch_size=batch, n_epochs=5, gamma=0.99,
                gae_lambda=0.95, clip_range=0.2, max_grad_norm=0.5, target_kl=0.02, ent_coef=0.0, seed=None,
                policy_kwargs={"actor": policy, "ortho_init": False}, device=world.goal.device)  # fmt: skip

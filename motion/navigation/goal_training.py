@@ -50,6 +50,8 @@ class GoalTraining:
     """Updates through the simulator."""
     ppo: int = 60
     """Updates of PPO, each of `people` x 16 primitives; 0 leaves it out."""
+    ppo_rate: float = 1e-4
+    """Learning rate of PPO: low, as it starts from a policy that is good already."""
     task: GoalTask = GoalTask()
     init: Path | None = None
     """Policy to start from, whatever primitives it was trained for."""
@@ -151,7 +153,7 @@ def fine_tune(
     from motion.navigation.goal_ppo import learner, state_of, take_state
 
     folder = job.run / "ppo"
-    model = learner(policy, world, roll=ROLL, seed=job.seed)
+    model = learner(policy, world, roll=ROLL, seed=job.seed, lr=job.ppo_rate)
     last, done = folder / "last.pt", 0
     if last.exists():
         stored = torch.load(last, map_location="cpu", weights_only=True)
@@ -165,7 +167,7 @@ def fine_tune(
             rounds = min(SAVE, job.ppo - done)
             model.learn(rounds * ROLL * world.people, reset_num_timesteps=False)
             done += rounds
-            _log(folder, done, model.logger.name_to_value)
+            _log(folder, done, {"reward": float(model.rollout_buffer.rewards.mean()), **model.logger.name_to_value})
             with atomic_path(last) as temporary:
                 torch.save({"state": state_of(model), "done": done}, temporary)
             advance(rounds)

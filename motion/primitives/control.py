@@ -107,18 +107,22 @@ def keep_out(distance: Distance, weight: float = 1.0, *, radius: float = SKIN) -
 
 
 def natural(
-    network: PrimitiveModel, *, skate: float = 0.1, floor: float = 1.0, jerk: float = 2e-5
+    network: PrimitiveModel, *, skate: float = 0.1, floor: float = 1.0, jerk: float = 1e-5
 ) -> tuple[Objective, ...]:
-    """Feet that stay where they stand (m/s), nothing below the floor (m), no jolts (m/s^3): each with its weight."""
+    """Feet that stay where they stand (m/s) and on the floor (m), and no jolts (m/s^3): each with its weight."""
     level = toe_level(network)
 
     def slide(window: Window) -> Tensor:
         floor_of = window.joints.new_full(window.joints.shape[:2], level)
         return objectives.foot_skate_soft(window.joints, FPS, floor=floor_of)
 
+    def off(window: Window) -> Tensor:
+        below = objectives.floor_penetration(window.joints, floor=level - 0.02)
+        return below + objectives.floating(window.joints, floor=level + 0.02)
+
     return (
         Objective("skate", skate, slide),
-        Objective("floor", floor, lambda window: objectives.floor_penetration(window.joints, floor=level - 0.02)),
+        Objective("floor", floor, off),
         Objective("jerk", jerk, lambda window: objectives.peak_jerk(window.joints, FPS)),
     )
 
