@@ -74,6 +74,34 @@ def primitives(
     emit({"checkpoint": str(folder) if folder else None, "run": str(run)}, json, lines)
 
 
+@app.command("goal-policy")
+def goal_policy(
+    primitives: Annotated[
+        str, typer.Option("--primitives", help="Embedded streaming model or a folder: whose noise the policy gives.")
+    ] = "primitives_research",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = Path(
+        "runs/checkpoints/goal_policy"
+    ),
+    run: Annotated[Path, typer.Option("--run", help="Folder of the resumable run.")] = Path("runs/goal-policy"),
+    pretrain: Annotated[
+        int, typer.Option("--pretrain", min=1, help="Updates by gradients through the primitives.")
+    ] = 300,
+    ppo: Annotated[int, typer.Option("--ppo", min=0, help="Updates of PPO after that.")] = 60,
+    people: Annotated[int, typer.Option("--people", min=1, help="People who learn at once.")] = 64,
+    init: Annotated[Path | None, typer.Option("--init", help="Goal policy to start from, of any primitives.")] = None,
+    minutes: Minutes = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Train the policy that reaches goals with streamed primitives; Ctrl-C saves, and the same command goes on."""
+    from motion.navigation.goal_training import GoalTraining, train_goal_policy
+
+    job = GoalTraining(primitives, output, run, people, pretrain, ppo, init=init, minutes=minutes, seed=seed)
+    folder = train_goal_policy(job, quiet=json)
+    lines = [f"wrote {folder}" if folder else f"time is up; call again to go on with {run}"]
+    emit({"checkpoint": str(folder) if folder else None, "run": str(run)}, json, lines)
+
+
 @app.command("motion-text")
 def motion_text(
     dataset: Dataset,

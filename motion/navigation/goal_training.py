@@ -46,7 +46,7 @@ class GoalTraining:
     output: Path = Path("runs/checkpoints/goal_policy")
     run: Path = Path("runs/goal-policy")
     people: int = 64
-    pretrain: int = 600
+    pretrain: int = 300
     """Updates through the simulator."""
     ppo: int = 60
     """Updates of PPO, each of `people` x 16 primitives; 0 leaves it out."""
