@@ -20,10 +20,13 @@ from numpy import ndarray
 
 from laban.errors import LabanError
 from laban.timeline import PARTS, canonical_part
+from models.body.cleanup import TOES
+from models.body.planting import FootLock
 from models.body.skeleton import NUM_BODY
 from models.body.skeleton import PARTS as PART_JOINTS
 from models.devices import pick_device
 from models.diffusion.denoiser import Condition
+from models.representation import primitive
 from models.representation.primitive import FUTURE
 from models.text.known import KnownActions, load_known
 from motion.primitives.choice import best_ahead
@@ -57,6 +60,8 @@ class StreamConfig:
     """Actions that end by themselves are followed by idling; False: every text goes on until the next."""
     candidates: int = 1
     """Futures of 1.6 s that are drawn whenever words change or these run out; the best fit to the words is kept."""
+    lock: bool = True
+    """Hold planted feet where they stand (`models.body.planting`); False: as the network made it."""
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -106,6 +111,9 @@ class MotionStream(Iterator[Frame]):
         self.network: PrimitiveModel = load_primitives(checkpoint).to(device)
         self.known: KnownActions = load_known([a for a, _ in self.network.config.known], self.network.config.text)
         self.state = start or standing(self.network)
+        rest = self.network.rest.cpu()
+        toe = primitive.joints_of(self.network.stance[None].cpu())[0, TOES, 1].mean()
+        self._lock_feet = FootLock(rest, float(toe), FPS) if config.lock else None
         self._texts: dict[str, Condition] = {}
         self._generator = torch.Generator().manual_seed(config.seed)
         self._lock = threading.Lock()
@@ -161,11 +169,12 @@ class MotionStream(Iterator[Frame]):
             said = " + ".join(voice.text for voice in self.voices)
             made = self._make()
             self.voices = _later(self.voices)
-        root = made.pelvis[0] - self.network.rest[0].to(made.pelvis)
+        root = (made.pelvis[0] - self.network.rest[0].to(made.pelvis)).float().cpu().numpy()
         rotations = made.rotations[0].float().cpu().numpy()
+        if self._lock_feet is not None:
+            rotations, root = self._lock_feet.hold(rotations, root)
         frames = [
-            Frame(self._index + i, (self._index + i) / FPS, rotations[i], place, said)
-            for i, place in enumerate(root.float().cpu().numpy())
+            Frame(self._index + i, (self._index + i) / FPS, rotations[i], root[i], said) for i in range(len(root))
         ]
         self._index += len(frames)
         return frames
