@@ -147,9 +147,15 @@ def test_gymnasium_accepts_the_environment():
 
     from motion.navigation.goal_gym import GoalEnv
 
+    env = GoalEnv(world(1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_env(GoalEnv(world(1)), skip_render_check=True)
+        check_env(env, skip_render_check=True)
+    seen, _ = env.reset(seed=1)
+    same, _ = env.reset(seed=1)
+    assert np.array_equal(seen, same) and env.observation_space.contains(seen)
+    with pytest.raises(ValueError, match="3 people"):
+        GoalEnv(world(3))
 
 
 def test_the_vector_view_starts_people_anew_and_keeps_what_they_saw_last():
