@@ -134,13 +134,12 @@ class LiveView:
         scene.configure_default_lights(enabled=False)
         scene.configure_environment_map("studio", environment_intensity=0.12)
         _light(self._server)
-        horizon = tuple(int(c) for c in STUDIO.backdrop_horizon)
-        scene.configure_fog(7.0, 24.0, color=horizon)
+        scene.configure_fog(7.0, 24.0, color=np.array(STUDIO.backdrop_horizon, np.uint8))
         scene.set_background_image(_backdrop(), format="png")
         self._floor = scene.add_grid(
             "/floor", 2 * FAR, 2 * FAR, plane="xz", cell_size=SQUARE, section_size=SECTION,
             cell_color=(222, 226, 232), section_color=(202, 208, 217), cell_thickness=0.7, section_thickness=1.0,
-            plane_color=tuple(int(c) for c in STUDIO.floor_color), plane_opacity=1.0, shadow_opacity=0.42,
+            plane_color=np.array(STUDIO.floor_color, np.uint8), plane_opacity=1.0, shadow_opacity=0.42,
             fade_distance=26.0, fade_strength=1.0, fade_from="camera",
         )  # fmt: skip
         self._body = scene.add_frame("/body", show_axes=False)
@@ -183,7 +182,7 @@ class _Controls:
         gui.configure_theme(brand_color=BRAND, show_logo=False, show_share_button=False, control_width="medium")
         self._now = gui.add_html(_now_html("…", "", sure=True))
         with gui.add_form(None) as form:
-            self._words = gui.add_text("Say", "", hint="What the person should do; Enter says it.")
+            self._words: Any = gui.add_text("Say", "", hint="What the person should do; Enter says it.")
         form.on_submit(lambda event: self._say(self._words.value, clear=True))
         for start in range(0, len(panel.actions), IN_A_ROW):
             group = gui.add_button_group("Do" if start == 0 else " ", panel.actions[start : start + IN_A_ROW])
@@ -270,7 +269,7 @@ def _refuse_strangers(server: viser.ViserServer, host: str) -> None:
     inner = server._websock_server
 
     async def check(client: Any) -> None:
-        connection = inner._live_connections[client.client_id]
+        connection: Any = inner._live_connections[client.client_id]
         headers = connection.request.headers
         if not may_connect(headers.get("Origin"), headers.get("Host"), host):
             await connection.close(1008, "pages of this machine only")

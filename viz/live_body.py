@@ -40,7 +40,7 @@ def body_pieces(body: BodyModel) -> list[Piece]:
     if body.colors is None:
         return [_piece(CLAY, rest, faces, weights)]
     palette, kind = _few_colors(body.colors.numpy())
-    of_face = np.sort(kind[faces], axis=1)[:, 1]  # the colour of two corners, if two agree
+    of_face = kind[faces].max(1)  # rims between skin and cloth belong to the rarer of the two colours all around
     return [_piece(palette[k], rest, faces[of_face == k], weights) for k in np.unique(of_face)]
 
 
@@ -49,7 +49,9 @@ def skeleton_pieces(rest: Float32[ndarray, "22 3"]) -> list[Piece]:
     colors, sizes = side_colors(JOINT_NAMES[:NUM_BODY]), ball_sizes(JOINT_NAMES[:NUM_BODY])
     pieces = []
     for color in dict.fromkeys(colors):
-        vertices, faces, owners = [], [], []
+        vertices: list[ndarray] = []
+        faces: list[ndarray] = []
+        owners: list[ndarray] = []
         for joint in (j for j in range(NUM_BODY) if colors[j] == color):
             parent = PARENTS[joint]
             ball = skeleton_mesh(rest[joint][None], (-1,), sizes=sizes[joint : joint + 1])
@@ -58,7 +60,7 @@ def skeleton_pieces(rest: Float32[ndarray, "22 3"]) -> list[Piece]:
                 both = skeleton_mesh(rest[[parent, joint]], (-1, 0), sizes=(0.02, 0.02))
                 made.append((both.vertices, both.faces, parent))
             for points, triangles, owner in made:
-                faces.append(triangles + sum(map(len, vertices)))
+                faces.append(triangles + sum(len(v) for v in vertices))
                 vertices.append(points)
                 owners.append(np.full(len(points), owner))
         rigid = np.eye(NUM_BODY, dtype=np.float32)[np.concatenate(owners)]

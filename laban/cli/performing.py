@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -27,6 +28,8 @@ QUIT = ("", "q", "quit", "exit")
 """Lines that end the prompt."""
 FOLDER = Path("out")
 """Where recordings go that nobody has named."""
+MOST_SAID = 1000
+"""Of what was said the last so many are reported."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +66,24 @@ def perform(stream: Stream, asked: Asked, files: Files) -> Performed:
     from motion.streaming.session import Session
 
     session = Session(stream, script=asked.script, frames=asked.frames, fast=asked.fast)
-    said: list[dict[str, Any]] = []
+    said: deque[dict[str, Any]] = deque(maxlen=MOST_SAID)
     session.listeners.append(lambda heard: said.append(_plain(heard, session)))
     tapes = Tapes(session, files)
-    with ExitStack() as open_things:
-        _serve(session, asked, open_things)
-        _view(session, tapes, asked, files, open_things)
-        open_things.enter_context(_signals(session))
-        if asked.prompt or asked.view is not None or asked.serve is not None:
-            session.listeners.append(_told)
-        if asked.outputs:
-            tapes.start(asked.outputs)
-        if asked.prompt:
-            _prompt(session)
+    with _signals(session):
         try:
-            session.run()
+            with ExitStack() as open_things:
+                _serve(session, asked, open_things)
+                _view(session, tapes, asked, files, open_things)
+                if asked.prompt or asked.view is not None or asked.serve is not None:
+                    session.listeners.append(_told)
+                if asked.outputs:
+                    tapes.start(asked.outputs)
+                if asked.prompt:
+                    _prompt(session)
+                session.run()
         finally:
             tapes.finish()
-    return Performed(session.speed.frames, session.speed.lost, said, tapes.written)
+    return Performed(session.speed.frames, session.speed.lost, list(said), tapes.written)
 
 
 class Tapes:
@@ -200,7 +203,8 @@ def free(path: Path) -> Path:
 
 def tell(line: str) -> None:
     """Something for the person at the terminal, beside the results on stdout."""
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a terminal that was closed must not keep files from being written
+        print(line, file=sys.stderr, flush=True)
 
 
 def _serve(session: Session, asked: Asked, open_things: ExitStack) -> None:
@@ -253,13 +257,13 @@ def _told(heard: Heard) -> None:
 
 @contextmanager
 def _signals(session: Session) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end the performance; a second one ends the writing too."""
+    """Ctrl-C, SIGTERM and a closed terminal end the performance; a second Ctrl-C ends the writing too."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        if session.ended:
+        if session.ended and number == signal.SIGINT:
             raise KeyboardInterrupt
         session.stop()
 

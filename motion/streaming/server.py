@@ -136,7 +136,12 @@ class FrameServer:
     def heard(self, heard: Heard) -> None:
         """Tell everybody what was said."""
         message = said_message(heard)
-        self._on_loop(lambda: [client.answer(message) for client in self._clients])
+
+        def answer() -> None:
+            for client in self._clients:
+                client.answer(message)
+
+        self._on_loop(answer)
 
     def close(self) -> None:
         """Say how many frames there were, close all connections and free the port."""
