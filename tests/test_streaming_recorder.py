@@ -18,7 +18,7 @@ import pytest
 
 from laban.cli import run
 from laban.cli.generate import Files
-from laban.cli.performing import Asked, perform
+from laban.cli.performing import Asked, Tapes, perform
 from laban.errors import LabanError
 from laban.scores import read_timeline
 from models.formats import read_motion
@@ -142,6 +142,21 @@ def test_what_cannot_be_written_stays_in_the_spool(tmp_path, capsys) -> None:
     spool = next(tmp_path.glob("*.spool"))
     assert f"kept: laban stream --recover {spool}" in capsys.readouterr().err
     assert read_spool(spool).frames == read_motion(tmp_path / "a.npz").frames == 16
+
+
+def test_the_button_of_the_page_records_what_is_between_two_presses(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    session = Session(Walker("walk"), frames=40, fast=True)
+    tapes, told = Tapes(session, Files((64, 64), 30.0, None, True)), []
+    presses = {10: True, 26: False, 30: True}
+    session.sinks.append(lambda f: told.append(tapes.switch(presses[f.index])) if f.index in presses else None)
+    session.run()
+    tapes.finish()
+    first, second = (read_motion(name) for name in tapes.written)
+    assert told == ["", f"{tapes.written[0]} written", ""]
+    assert (first.frames, second.frames) == (15, 9)  # between frames 10 and 26, and after 30
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".npz", ".npz"]
+    assert tapes.switch(True) == "" and tapes.switch(False) == "nothing was recorded"
 
 
 def test_a_killed_process_leaves_a_spool_that_can_be_recovered(tmp_path, capsys) -> None:

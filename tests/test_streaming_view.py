@@ -86,7 +86,7 @@ def view():
 
     live = LiveView(Panel(session.say, record, lambda: "30 fps"), BODY, port=0)
     session.sinks.append(lambda frame: live.show(frame.index, frame.rotations, frame.root, frame.text))
-    session.listeners.append(lambda h: live.heard(h.said.text, h.said.leaning, sure=h.said.sure, by=h.by))
+    session.listeners.append(lambda h: live.heard(h.said.text, h.said.leaning, sure=h.said.sure))
     yield live, session, recorded
     session.stop()
     live.close()
@@ -153,7 +153,7 @@ def test_in_a_browser_a_typed_word_moves_the_body(view, tmp_path) -> None:
         assert changed(still, again) < 0.002
         browser.look("document.querySelector('form input').focus()")
         browser.type("turn left")
-        browser.wait("document.body.innerText.includes('leans on turn left 1.00')", 60)
+        browser.wait("document.body.innerText.includes('“turn left” leans on turn left 1.00')", 60)
         browser.wait("document.querySelector('form input').value === ''", 30)
         assert changed(still, picture(browser)) > 0.005
         browser.look("[...document.querySelectorAll('button')].find(b => b.innerText == 'wave').click()")

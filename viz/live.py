@@ -74,7 +74,6 @@ class LiveView:
         self._soles = -float(body.v_template[:, 1].min())
         self._middle = np.zeros(2)
         self._shown, self._asked = -1, 0.0
-        self._changing = threading.Lock()
         self._build_scene(skeleton_pieces(self._rest.numpy()) if skeleton else body_pieces(body))
         self._controls = _Controls(self._server, panel)
 
@@ -119,9 +118,9 @@ class LiveView:
             self._asked = time.monotonic()
             self._controls.read(self.viewers)
 
-    def heard(self, text: str, leaning: str, *, sure: bool, by: str) -> None:
+    def heard(self, text: str, leaning: str, *, sure: bool) -> None:
         """Show how something that was said has been understood."""
-        self._controls.heard(text, leaning, sure=sure, by=by)
+        self._controls.heard(text, leaning, sure=sure)
 
     def close(self) -> None:
         """End the page and free the port."""
@@ -175,8 +174,8 @@ class _Controls:
 
     def __init__(self, server: viser.ViserServer, panel: Panel) -> None:
         self._server, self._panel = server, panel
-        self._text, self._leaning, self._told = "", "", False
-        self._changing = threading.Lock()
+        self._text, self._said, self._sure, self._note = "", "", True, ""
+        self._recording, self._changing = False, threading.Lock()
         gui = server.gui
         gui.set_panel_label("Laban")
         gui.configure_theme(brand_color=BRAND, show_logo=False, show_share_button=False, control_width="medium")
@@ -188,12 +187,10 @@ class _Controls:
             group = gui.add_button_group("Do" if start == 0 else " ", panel.actions[start : start + IN_A_ROW])
             group.on_click(lambda event: self._say(event.target.value))
         self._follow = gui.add_checkbox("Follow", True, hint="The camera goes where the person goes.")
-        self._recording = False
         if panel.record is not None:
             self._button = gui.add_button("Record", color=None)
             self._button.on_click(lambda event: self._record())
         self._read = gui.add_html(_read_html("", 0, ""))
-        self._note = ""
 
     @property
     def follows(self) -> bool:
@@ -206,9 +203,9 @@ class _Controls:
             self._text = text
             self._draw()
 
-    def heard(self, text: str, leaning: str, *, sure: bool, by: str) -> None:
+    def heard(self, text: str, leaning: str, *, sure: bool) -> None:
         """How words were understood."""
-        self._leaning, self._sure = leaning, sure
+        self._said, self._sure = f"“{text}” {leaning}", sure
         self._draw()
 
     def read(self, viewers: int) -> None:
@@ -217,7 +214,7 @@ class _Controls:
         self._read.content = _read_html(speed, viewers, self._note)
 
     def _draw(self) -> None:
-        self._now.content = _now_html(self._text, self._leaning, sure=getattr(self, "_sure", True))
+        self._now.content = _now_html(self._text, self._said, sure=self._sure)
 
     def _say(self, words: str, *, clear: bool = False) -> None:
         try:
@@ -297,13 +294,13 @@ def _backdrop(size: int = 256) -> ndarray:
     return np.rint(np.broadcast_to(top + (horizon - top) * share, (size, size, 3))).astype(np.uint8)
 
 
-def _now_html(text: str, leaning: str, *, sure: bool) -> str:
+def _now_html(text: str, said: str, *, sure: bool) -> str:
     tint = "#3e709e" if sure else "#b4632a"
     doubt = "" if sure else "<b>Not sure.</b> "
     return (
         f'<div style="padding:.5em .8em .6em"><div style="font-size:1.35em;font-weight:650;line-height:1.25;'
         f'color:#2c333d">{html.escape(text)}</div><div style="font-size:.82em;color:{tint};line-height:1.35;'
-        f'margin-top:.25em">{doubt}{html.escape(leaning)}</div></div>'
+        f'margin-top:.25em">{doubt}{html.escape(said)}</div></div>'
     )
 
 

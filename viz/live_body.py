@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Color = tuple[int, int, int]
 
-ALIKE = 36
+ALIKE = 30
 """How far two colours may be apart, in sRGB, to be painted as one."""
 
 

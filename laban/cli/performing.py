@@ -102,7 +102,7 @@ class Tapes:
 
         with self._changing:
             first = outputs[0]
-            recorder = Recorder(free(first.with_name(f"{first.stem}-{stamp()}{SUFFIX}")))
+            recorder = Recorder(free(first.with_suffix(SUFFIX)))
             self._running.append((recorder, outputs))
             self._session.sinks.append(recorder)
         tell(f"recording to {recorder.folder} (should this process be killed: "
@@ -236,7 +236,7 @@ def _view(session: Session, tapes: Tapes, asked: Asked, files: Files, open_thing
     view = LiveView(panel, load_body(files.body), skeleton=asked.skeleton, host=asked.host, port=asked.view)
     open_things.callback(view.close)
     session.sinks.append(lambda frame: view.show(frame.index, frame.rotations, frame.root, frame.text))
-    session.listeners.append(lambda h: view.heard(h.said.text, h.said.leaning, sure=h.said.sure, by=h.by))
+    session.listeners.append(lambda h: view.heard(h.said.text, h.said.leaning, sure=h.said.sure))
     tell(f"look at {view.url}" + ("" if view.only_here else _exposed(asked.host)))
 
 
