@@ -86,7 +86,7 @@ def student_loss(network: PrimitiveModel, batch: Pairs, generator: torch.Generat
 
 
 def pool_batches(
-    network: PrimitiveModel, batches: SequenceBatches, folder: Path, *, batch: int, pairs: int = 60_000,
+    network: PrimitiveModel, batches: SequenceBatches, folder: Path, *, batch: int, pairs: int = 40_000,
     quiet: bool = False,
 ) -> Callable[[int], Pairs]:  # fmt: skip
     """Draw the pool (or what is missing of it) and return batches of it; a batch is a function of its step alone."""

@@ -42,8 +42,9 @@ class PrimitiveWeights:
 
 
 WEIGHTS = PrimitiveWeights()
-HISTORY_NOISE = 0.02
-"""Deviation of noise on the normalised history that networks are given while they learn."""
+HISTORY_NOISE, HISTORY_DRIFT = 0.02, 0.1
+"""Deviations of noise on the normalised history that networks learn from: of each frame's own, and of what both frames
+share, as in a roll-out that has drifted (a row's share of it is a random number from 0 to 1, squared)."""
 OWN_STEPS = 3
 """Denoising steps with which a predicted history is made during the denoiser's training."""
 
@@ -111,8 +112,7 @@ def _unrolled(
         local = primitive.placement(rotations, pelvis).into(rotations, pelvis)
         frames = network.normalise(primitive.encode(*local, network.rest))
         given, future = frames[:, :HISTORY], frames[:, HISTORY:]
-        noise = torch.randn(given.shape, generator=generator, device=given.device)
-        history = given + HISTORY_NOISE * noise
+        history = given + _disturbance(given, generator)
         if previous is not None:
             chosen = torch.rand(len(given), generator=generator, device=given.device) < batch.own
             history = torch.where(chosen[:, None, None], previous, history)
@@ -121,6 +121,14 @@ def _unrolled(
         if k + 1 < count and float(batch.own) > 0:
             with torch.no_grad():
                 previous = carried_on(network, own(network, batch, k, history, future))
+
+
+def _disturbance(history: Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(history.shape, generator=generator, device=history.device)
+    drift = torch.randn(history[:, :1].shape, generator=generator, device=history.device)
+    drift *= torch.rand(len(history), 1, 1, generator=generator, device=history.device) ** 2
+    drift[..., [0, 2]] = 0  # where the newest frame is, is the origin
+    return HISTORY_NOISE * noise + HISTORY_DRIFT * drift
 
 
 def carried_on(network: PrimitiveModel, future: Float[Tensor, "batch 8 198"]) -> Float[Tensor, "batch 2 198"]:

@@ -45,9 +45,9 @@ class PrimitiveTraining:
     balance: float = 0.25
     """An action of n clips gets n ** balance of the draws (`models.data.sampling`)."""
     config: PrimitiveConfig = PrimitiveConfig()
-    steps: tuple[int, int, int] = (1600, 2600, 1200)
+    steps: tuple[int, int, int] = (1600, 2000, 800)
     """Of the three stages."""
-    own: tuple[float, float] = (0.5, 0.8)
+    own: tuple[float, float] = (0.35, 0.6)
     """Shares of a stage at which predicted histories begin, and from which there are no others (DART 3.4)."""
     seed: int = 0
 
@@ -93,7 +93,7 @@ def _train_stage(
         _latent_statistics(network, batches)
     if stage == "student":
         network.student.load_state_dict(copy.deepcopy(network.denoiser.state_dict()))
-        source = pool_batches(network, batches, job.run / "pool", batch=4 * job.batch, quiet=quiet)
+        source = pool_batches(network, batches, job.run / "pool", batch=2 * job.batch, quiet=quiet)
         config = replace(config, lr=4e-4, muon_lr=0.008)
     loss = {"vae": vae_loss, "denoiser": denoiser_loss, "student": student_loss}[stage]
     return fit(network.train(), loss, source, config, job.run / stage, minutes=minutes, progress=not quiet)
