@@ -127,6 +127,16 @@ def test_who_takes_too_long_starts_anew_and_nobody_else():
     assert torch.equal(people.state.pelvis[[0, 2]], before[[0, 2]]) and people.age.tolist() == [1, 0, 4]
 
 
+def test_other_goals_are_around_where_one_is_now():
+    people = world(3)
+    people.state = State(people.state.rotations, people.state.pelvis + torch.tensor([9.0, 0.0, 0.0]))
+    goal = people.goal.clone()
+    people.retarget(torch.tensor([True, False, True]))
+    assert torch.equal(people.goal[1], goal[1]) and not torch.equal(people.goal[0], goal[0])
+    distance = (people.goal - torch.tensor([9.0, 0.0])).norm(dim=-1)[[0, 2]]
+    assert (distance <= TASK.farthest + 1e-4).all() and (distance >= TASK.nearest - 1e-4).all()
+
+
 def test_a_body_that_breaks_apart_counts_as_fallen():
     people = world(2)
     broken = torch.tensor([1, torch.nan])[:, None, None]

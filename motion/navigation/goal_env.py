@@ -74,9 +74,9 @@ class Rewards:
     """Being within `GoalTask.success` at any frame."""
     skate: float = 0.3
     """Of m/s of sliding (`foot_skate_soft`)."""
-    floor: float = 3.0
+    floor: float = 1.0
     """Of metres that the lowest joint is below the floor or above where it rests: who floats does not slide."""
-    orientation: float = 0.1
+    orientation: float = 0.2
     """Of radians between the body's heading and the goal's direction."""
     fall: float = 2.0
     """For lying on the floor, after which one starts anew."""
@@ -255,6 +255,11 @@ class GoalWorld:
                            torch.where(pick, fresh.pelvis, self.state.pelvis))  # fmt: skip
         drawn = torch.randint(len(self.task.gaits), (self.people,), generator=self.generator).to(self.gait.device)
         self.gait = torch.where(who, drawn, self.gait)
+        self.goal = torch.where(who[:, None], self.new_goals(), self.goal)
+        self.age = torch.where(who, 0, self.age)
+
+    def retarget(self, who: Bool[Tensor, " people"]) -> None:
+        """These people have another goal, on the way."""
         self.goal = torch.where(who[:, None], self.new_goals(), self.goal)
         self.age = torch.where(who, 0, self.age)
 

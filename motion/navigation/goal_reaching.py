@@ -13,7 +13,7 @@ from models.objectives import foot_skate
 from models.representation.primitive import HISTORY
 from motion.navigation.goal_env import GoalWorld, elapsed
 from motion.navigation.goal_policy import GoalPolicy
-from motion.primitives.control import toe_level, world_joints
+from motion.primitives.control import world_joints
 from motion.primitives.frames import FPS
 from motion.primitives.rollout import noise_for
 
@@ -63,8 +63,7 @@ def reach_goals(world: GoalWorld, policy: GoalPolicy | None, *, seed: int, secon
         rotations.append(made.rotations)
         pelvis.append(made.pelvis)
     joints = world_joints(world.network, torch.cat(rotations, 1), torch.cat(pelvis, 1))
-    level = joints.new_full((people,), toe_level(world.network))
     end = torch.where(torch.isnan(when), math.inf, when * FPS + HISTORY)
     valid = (torch.arange(joints.shape[1])[None] < end[:, None]).to(joints.device)
-    skate = foot_skate(joints, FPS, floor=level, valid=valid).cpu()
+    skate = foot_skate(joints, FPS, valid=valid).cpu()
     return Reached(~torch.isnan(when), when, nearest, skate, gait.cpu())

@@ -28,6 +28,10 @@ HORIZON = 6
 """Primitives that gradients go back through (1.6 s)."""
 EXPLORE = 0.4
 """Deviation of the noise that is added to the policy's while it learns: it must be right in the mean."""
+PATIENCE = 12
+"""Primitives without reaching a goal, after which there is another one: far behind, it teaches nothing."""
+ANEW = 0.3
+"""Share of those who stand at the origin again then."""
 PRIOR = 0.3
 """Weight of how far a noise is outside of the shell where Gaussian noise lies."""
 MOST = 4.0
@@ -105,7 +109,7 @@ def pretrain(
     policy: GoalPolicy, world: GoalWorld, job: GoalTraining, *, minutes: float | None = None, quiet: bool = False
 ) -> GoalPolicy:
     """Gradients of the rewards through `HORIZON` primitives; the world goes on where it was, update after update."""
-    config = TrainConfig(steps=job.pretrain, lr=1e-3, warmup=10, weight_decay=0.0, clip=0.5, ema=0.98, seed=job.seed,
+    config = TrainConfig(steps=job.pretrain, lr=8e-4, warmup=10, weight_decay=0.0, clip=0.5, ema=0.98, seed=job.seed,
                          precision="32-true", accelerator=world.goal.device.type, save_minutes=2.0,
                          log_every=5)  # fmt: skip
     return fit(policy, lambda network, world, generator: goal_loss(network, world, generator), lambda step: world,
@@ -113,7 +117,7 @@ def pretrain(
 
 
 def goal_loss(policy: GoalPolicy, world: GoalWorld, generator: torch.Generator) -> Mapping[str, Tensor]:
-    """What `HORIZON` primitives cost on average; moves the world on, and starts those anew who fell or were late."""
+    """What `HORIZON` primitives cost on average; moves the world on, and starts those anew who fell."""
     world.detach()
     totals: dict[str, Tensor] = {}
     loss = torch.zeros((), device=world.goal.device)
@@ -129,8 +133,10 @@ def goal_loss(policy: GoalPolicy, world: GoalWorld, generator: torch.Generator) 
         terms = {**outcome.terms, "outside": outside}
         for name, value in terms.items():
             totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value.detach().mean() / HORIZON
-        over = outcome.fallen | outcome.late
+        late = world.age >= PATIENCE
+        over = outcome.fallen | (late & (torch.rand(world.people, generator=generator).to(loss.device) < ANEW))
         going = going * (~over)
+        world.retarget(late & ~over)
         if bool(over.any()):
             world.start_anew(over)
     return {"loss": loss, **totals}
