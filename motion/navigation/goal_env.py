@@ -74,7 +74,7 @@ class Rewards:
     """Being within `GoalTask.success` at any frame."""
     skate: float = 0.3
     """Of m/s of sliding (`foot_skate_soft`)."""
-    floor: float = 1.0
+    floor: float = 4.0
     """Of metres that the lowest joint is below the floor or above where it rests: who floats does not slide."""
     orientation: float = 0.2
     """Of radians between the body's heading and the goal's direction."""
