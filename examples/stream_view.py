@@ -25,8 +25,7 @@ from viz.live import LiveView, Panel
 
 WORDS = ("walk forward", "wave with the right hand")
 SECONDS = 3.0
-"""Of each word but the last, which is filmed in the middle of its second second."""
-COLORS = 200
+"""Of each word but the last, of which the picture is taken after half of that."""
 
 
 def main() -> None:
@@ -38,7 +37,9 @@ def main() -> None:
         sys.exit("no chromium on this machine")
     session = Session(MotionStream(checkpoint))
     view = LiveView(
-        Panel(session.say, lambda on: "", lambda: f"30 fps · {session.speed.frames / 30:.0f} s"), load_body(), port=0
+        Panel(session.say, lambda on: "", lambda: f"{session.speed.fps:.0f} fps · {session.speed.frames / 30:.0f} s"),
+        load_body(),
+        port=0,
     )
     session.sinks.append(lambda frame: view.show(frame.index, frame.rotations, frame.root, frame.text))
     session.listeners.append(lambda h: view.heard(h.said.text, h.said.leaning, sure=h.said.sure))
@@ -51,7 +52,7 @@ def main() -> None:
             performing.start()
             for word in words:
                 session.say(word, "the page")
-                time.sleep(1.5 if word == words[-1] else SECONDS)
+                time.sleep(SECONDS / 2 if word == words[-1] else SECONDS)
             session.stop()  # the pose stays, so that a slow browser has time to draw it
             performing.join()
             browser.look("document.querySelectorAll('.mantine-Notification-closeButton').forEach(e => e.click())")
@@ -61,7 +62,7 @@ def main() -> None:
             browser.close()
             view.close()
     with atomic_path(target) as temporary:
-        picture.quantize(COLORS, dither=Image.Dither.FLOYDSTEINBERG).save(temporary, optimize=True)
+        picture.save(temporary, optimize=True)
     print(f"{target}: {target.stat().st_size / 1000:.0f} kB")
 
 
