@@ -72,7 +72,7 @@ class Rewards:
     """A metre nearer to the goal."""
     success: float = 1.0
     """Being within `GoalTask.success` at any frame."""
-    skate: float = 0.3
+    skate: float = 0.7
     """Of m/s of sliding (`foot_skate_soft`)."""
     floor: float = 4.0
     """Of metres that the lowest joint is below the floor or above where it rests: who floats does not slide."""
