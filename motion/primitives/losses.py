@@ -11,10 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.diffusion.denoiser import Condition
-from models.diffusion.sampler import SamplerConfig, sample
 from models.diffusion.schedule import add_noise
 from models.representation import primitive
-from models.representation.primitive import HISTORY
+from models.representation.primitive import FUTURE, HISTORY
 from motion.primitives.data import Sequences, windows_of
 from motion.primitives.network import PrimitiveModel
 
@@ -45,8 +44,11 @@ WEIGHTS = PrimitiveWeights()
 HISTORY_NOISE, HISTORY_DRIFT = 0.02, 0.1
 """Deviations of noise on the normalised history that networks learn from: of each frame's own, and of what both frames
 share, as in a roll-out that has drifted (a row's share of it is a random number from 0 to 1, squared)."""
-OWN_STEPS = 3
-"""Denoising steps with which a predicted history is made during the denoiser's training."""
+RETURN = (1 - torch.arange(1, FUTURE + 1) / FUTURE) ** 2
+"""Share of the history's deviation from the data that is wanted of each future frame: a gentle way back, not a jump."""
+OWN_NOISE = (0.7, 0.3)
+"""Noise, as shares of the schedule, from which predicted histories are made: the data as the network would do it. From
+pure noise, as in DART, it does something else, after which the rest of the data is no sensible way to go on."""
 
 
 def vae_loss(network: PrimitiveModel, batch: Sequences, generator: torch.Generator) -> dict[str, Tensor]:
@@ -116,6 +118,7 @@ def _unrolled(
         if previous is not None:
             chosen = torch.rand(len(given), generator=generator, device=given.device) < batch.own
             history = torch.where(chosen[:, None, None], previous, history)
+        future = future + RETURN.to(future)[:, None] * (history - given)[:, -1:]
         yield given, future, history
         previous = None
         if k + 1 < count and float(batch.own) > 0:
@@ -147,11 +150,11 @@ def _reconstruct(generator: torch.Generator) -> Callable[[PrimitiveModel, Sequen
 
 def _denoise_own(generator: torch.Generator) -> Callable[[PrimitiveModel, Sequences, int, Tensor, Tensor], Tensor]:
     def own(network: PrimitiveModel, batch: Sequences, k: int, history: Tensor, future: Tensor) -> Tensor:
-        condition = network.seen(text_rows(batch, k), history)
-        shape = (len(history), network.config.tokens, network.config.latent)
-        noise = torch.randn(shape, generator=generator, device=history.device)
-        latent = sample(lambda x, t: network.denoiser(x, t, condition), noise, network.schedule,
-                        SamplerConfig("ddim", OWN_STEPS))  # fmt: skip
+        condition, latent = network.seen(text_rows(batch, k), history), network.latent_of(history, future)
+        noise = torch.randn(latent.shape, generator=generator, device=history.device)
+        for share in OWN_NOISE:
+            t = torch.full((len(history),), round(share * network.config.steps), device=history.device)
+            latent = network.denoiser(add_noise(network.schedule, latent, t, noise), t, condition)
         return network.future_of(latent, history)
 
     return own
