@@ -105,8 +105,7 @@ class Tapes:
             recorder = Recorder(free(first.with_suffix(SUFFIX)))
             self._running.append((recorder, outputs))
             self._session.sinks.append(recorder)
-        tell(f"recording to {recorder.folder} (should this process be killed: "
-             f"laban stream --recover {recorder.folder} -o {first})")  # fmt: skip
+        tell(f"recording to {recorder.folder} (after a crash: laban stream --recover {recorder.folder} -o {first})")
         return recorder
 
     def switch(self, on: bool) -> str:
