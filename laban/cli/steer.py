@@ -15,6 +15,7 @@ from laban.errors import LabanError
 from laban.progress import progress
 
 if TYPE_CHECKING:
+    from models.motion import Motion
     from motion.navigation.routes import Surroundings, Went
     from motion.primitives.network import PrimitiveModel
     from motion.primitives.steering import SteerConfig
@@ -68,7 +69,8 @@ def command(
     from motion.primitives.network import load_primitives
     from motion.primitives.steering import SteerConfig
 
-    scene = pillars([parse_numbers(one, 3, "--obstacle") for one in obstacle]) if obstacle else None
+    discs = [(x, z, r) for x, z, r in (parse_numbers(one, 3, "--obstacle") for one in obstacle or ())]
+    scene = pillars(discs) if discs else None
     around = Surroundings(speed, scene)
     network = load_primitives(checkpoint).to(pick_device(device.value))
     if way == "policy":
@@ -159,7 +161,7 @@ def _by_policy(
     return go_by_policy(network, loaded, text, goals, around.scene)
 
 
-def _motion(network: PrimitiveModel, went: Went):  # type: ignore[no-untyped-def]
+def _motion(network: PrimitiveModel, went: Went) -> Motion:
     from dataclasses import replace
 
     from motion.primitives.choice import motions_of

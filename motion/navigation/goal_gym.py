@@ -59,8 +59,9 @@ class GoalVecEnv(VecEnv):
 
     def __init__(self, world: GoalWorld, bound: float = 3.0) -> None:
         self.world = world
-        super().__init__(world.people, *spaces_of(world, bound))
-        self._action = np.zeros((world.people, *self.action_space.shape), np.float32)
+        seen, noise = spaces_of(world, bound)
+        super().__init__(world.people, seen, noise)
+        self._action = np.zeros((world.people, *noise.shape), np.float32)
 
     def reset(self) -> ndarray:
         """Everybody stands at the origin."""

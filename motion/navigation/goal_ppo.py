@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from stable_baselines3 import PPO
@@ -40,22 +41,22 @@ class GoalActorCritic(ActorCriticPolicy):
     """The actor's output is the mean of the action itself."""
 
     def __init__(self, *args: Any, actor: GoalPolicy, **options: Any) -> None:
-        self.__dict__["_given"] = actor  # before torch knows of this module
-        super().__init__(*args, log_std_init=float(torch.tensor(DEVIATION).log()), **options)
+        self.__dict__["_both"] = _Both(actor, GoalPolicy(replace(actor.config, bound=1e3)))  # torch knows of it later
+        super().__init__(*args, **options)
 
     def _build_mlp_extractor(self) -> None:
-        critic = GoalPolicy(replace(self._given.config, bound=1e3))
-        self.mlp_extractor = _Both(self._given, critic)  # type: ignore[assignment]
+        self.mlp_extractor = self.__dict__.pop("_both")
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
         self.action_net = nn.Identity()  # type: ignore[assignment]
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        options: dict[str, Any] = {"lr": lr_schedule(1), **self.optimizer_kwargs}
+        self.optimizer = self.optimizer_class(self.parameters(), **options)
 
-    @property
-    def actor(self) -> GoalPolicy:
-        """The policy that is trained."""
-        return self.mlp_extractor.actor  # type: ignore[return-value]
+
+def actor_of(model: PPO) -> GoalPolicy:
+    """The policy that is trained."""
+    return cast(_Both, model.policy.mlp_extractor).actor
 
 
 def learner(policy: GoalPolicy, world: GoalWorld, *, roll: int, seed: int = 0, lr: float = 1e-4) -> PPO:
@@ -64,9 +65,10 @@ def learner(policy: GoalPolicy, world: GoalWorld, *, roll: int, seed: int = 0, l
     env = GoalVecEnv(world, policy.config.bound)
     rows = roll * world.people
     batch = rows // max(1, round(rows / 512))
+    given = {"actor": policy, "ortho_init": False, "log_std_init": math.log(DEVIATION)}
     return PPO(GoalActorCritic, env, learning_rate=lr, n_steps=roll, batch_size=batch, n_epochs=5, gamma=0.99,
                gae_lambda=0.95, clip_range=0.2, max_grad_norm=0.5, target_kl=0.02, ent_coef=0.0, seed=None,
-               policy_kwargs={"actor": policy, "ortho_init": False}, device=world.goal.device)  # fmt: skip
+               policy_kwargs=given, device=world.goal.device)  # fmt: skip
 
 
 def state_of(model: PPO) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def goal_loss(policy: GoalPolicy, world: GoalWorld, generator: torch.Generator) 
         for name, value in terms.items():
             totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value.detach().mean() / HORIZON
         late = world.age >= PATIENCE
-        over = outcome.fallen | (late & (torch.rand(world.people, generator=generator).to(loss.device) < ANEW))
+        over = outcome.fallen | (late & (torch.rand(world.people, generator=generator, device=generator.device) < ANEW))
         going = going * (~over)
         world.retarget(late & ~over)
         if bool(over.any()):
@@ -156,7 +156,7 @@ def fine_tune(
     policy: GoalPolicy, world: GoalWorld, job: GoalTraining, *, end: float | None = None, quiet: bool = False
 ) -> tuple[GoalPolicy, int]:
     """PPO from the policy's weights; returns the policy and the updates done so far. Saved every few updates."""
-    from motion.navigation.goal_ppo import learner, state_of, take_state
+    from motion.navigation.goal_ppo import actor_of, learner, state_of, take_state
 
     folder = job.run / "ppo"
     model = learner(policy, world, roll=ROLL, seed=job.seed, lr=job.ppo_rate)
@@ -177,7 +177,7 @@ def fine_tune(
             with atomic_path(last) as temporary:
                 torch.save({"state": state_of(model), "done": done}, temporary)
             advance(rounds)
-    return model.policy.actor.eval(), done
+    return actor_of(model).eval(), done
 
 
 def _log(folder: Path, done: int, values: Mapping[str, float]) -> None:

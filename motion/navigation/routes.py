@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
-from torch import Tensor
 
 from laban.errors import LabanError
 from models.representation.primitive import FUTURE
@@ -29,7 +28,7 @@ from motion.primitives.control import (
 from motion.primitives.frames import FPS
 from motion.primitives.network import PrimitiveModel
 from motion.primitives.rollout import STUDENT, Made, Sampling, State, noise_for, standing, step
-from motion.primitives.steering import SteerConfig, conditions_for, steer, windows
+from motion.primitives.steering import SteerConfig, conditions_for, steer
 
 STILL = 0.15
 """Metres a second below which words get nobody anywhere."""
@@ -120,7 +119,7 @@ def go_by_policy(
     state, made = start or standing(network, dtype=torch.float32), list[Made]()
     check_clear(torch.tensor(goals), scene, "goal")
     for goal in goals:
-        place = torch.tensor([goal])
+        place = torch.tensor([goal], device=network.mean.device)
         for _ in range(math.ceil(seconds * FPS / FUTURE)):
             said = policy.words(gait, state, place)[0]
             condition = conditions_for(network, [said], 1, 1)[0]
@@ -141,11 +140,6 @@ def arrival(made: tuple[Made, ...], goal: Float[Tensor, "1 2"]) -> Went:
     near = (gaps < NEAR).nonzero()
     frame = int(near[0]) if len(near) else int(gaps.argmin())
     return Went(made, frame + 1, float(gaps[frame]), bool(len(near)))
-
-
-def adam_steps(config: SteerConfig, points: Float[ndarray, "points 2"], speed: float) -> int:
-    """How many steps of optimisation a path takes: for progress bars."""
-    return config.iterations * windows(replace(config, primitives=-(-len(timed_path(points, speed)) // FUTURE)))
 
 
 def _common(network: PrimitiveModel, around: Surroundings) -> tuple[Objective, ...]:
