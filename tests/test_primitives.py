@@ -28,7 +28,7 @@ from motion.primitives.network import (
     load_primitives,
     save_primitives,
 )
-from motion.primitives.rollout import STUDENT, Sampling, State, noise_for, repeated, standing, step
+from motion.primitives.rollout import STUDENT, Sampling, State, ground, noise_for, repeated, standing, step
 from motion.training_data import Bank, Span, TextNoise
 
 REST = load_body(OPEN_BODY).joint_template
@@ -355,3 +355,22 @@ def test_the_student_learns_what_the_teacher_draws(tmp_path: Path) -> None:
 def test_one_text_for_everybody() -> None:
     many = repeated(words(1), 4)
     assert many.tokens.shape[0] == many.mask.shape[0] == many.sentence.shape[0] == 4
+
+
+def test_whoever_floats_comes_down_and_whoever_sinks_comes_up_and_nobody_else_moves() -> None:
+    network = model()
+    level = network.toe_height
+    stance = network.stance[None, None].expand(5, FUTURE, -1).clone()
+    heights = torch.tensor([0.0, 0.3, -0.2, 0.005, 0.3])
+    stance[..., 1] += heights[:, None]
+    stance[4, :, 1] = 0.4  # somebody who lies, held up by something
+    lowest = primitive.joints_of(stance)[..., 1].amin((-1, -2)) - level
+    moved = ground(stance, level) - stance
+    assert moved[[0, 3]].abs().max() < 0.02
+    assert -0.0201 < moved[1, -1, 1] < -0.0199
+    assert 0.0199 < moved[2, -1, 1] < 0.0201
+    assert moved[4, -1, 1] >= 0  # never pulled down
+    assert moved[1, 0, 1].abs() < 0.003  # without a jump
+    assert lowest[1] > 0.2
+    assert moved[..., [0, 2]].abs().max() == 0
+    assert moved[..., 3:].abs().max() == 0

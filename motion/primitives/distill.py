@@ -28,7 +28,7 @@ from motion.primitives.losses import carried_on, latent_terms, text_rows
 from motion.primitives.network import PrimitiveModel
 
 TEACHER = SamplerConfig("ddim", 8)
-GUIDANCE = 3.0
+GUIDANCE = 2.0
 """Of the teacher; what the student does is guided by as much."""
 SECOND = 0.45
 """Where the student's second step starts, as a share of the schedule."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from laban.errors import LabanError
 from laban.weights import find_weights, load_module, load_weights, save_weights
 from models.attention import Block
+from models.body.cleanup import TOES
 from models.diffusion.denoiser import Condition, Denoiser, DenoiserConfig
 from models.diffusion.schedule import NoiseSchedule, cosine_schedule
 from models.representation import primitive
@@ -118,6 +119,11 @@ class PrimitiveModel(nn.Module):
     def rest(self) -> Float[Tensor, "55 3"]:
         """Rest joints of the body it was trained on, in metres."""
         return self.rest_joints.view(55, 3)
+
+    @property
+    def toe_height(self) -> Tensor:
+        """Height of the toe joints of somebody who stands on the floor, in metres."""
+        return primitive.joints_of(self.stance[None])[0, TOES, 1].mean()
 
     def normalise(self, features: Float[Tensor, "*batch 198"]) -> Float[Tensor, "*batch 198"]:
         """Features to zero mean and about unit variance."""

@@ -14,8 +14,11 @@ from models.diffusion.sampler import SamplerConfig
 from models.representation import primitive
 from models.representation.primitive import FUTURE, HISTORY
 from models.text.encoder import TextFeatures
-from motion.primitives.distill import guided_latent, student_latent
+from motion.primitives.distill import GUIDANCE, guided_latent, student_latent
 from motion.primitives.network import PrimitiveModel
+
+SINK, NEAR, UPRIGHT = 0.02, 0.01, 0.6
+"""Metres: the most that `ground` moves somebody in a primitive, what it leaves alone, and where a pelvis is upright."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,10 @@ class Sampling:
     """One or two unguided steps of the student, instead of guided steps of the denoiser."""
     steps: int = 5
     """Denoising steps (deterministic, DDIM); the student takes at most 2."""
-    guidance: float = 3.0
-    """How strictly the words are followed; 1 is unguided. The student has learnt 3."""
+    guidance: float = GUIDANCE
+    """How strictly the words are followed; 1 is unguided. The student has learnt the default."""
+    grounded: bool = True
+    """Whether somebody upright who floats, or anybody who sinks, is brought back to the floor (`ground`)."""
 
     def __post_init__(self) -> None:
         most = 2 if self.distilled else 100
@@ -128,9 +133,26 @@ def step(
     history, place = state.history(network)
     latent = sampling.latent(network, condition, history, noise)
     future = network.restore(network.future_of(latent, history))
+    if sampling.grounded:
+        future = ground(future, network.toe_height)
     rotations, pelvis = primitive.decode(future.to(state.pelvis.dtype))
     made = Made(*place.out_of(rotations, pelvis))
     return made.state, made
+
+
+def ground(future: Float[Tensor, "people 8 198"], level: Tensor) -> Float[Tensor, "people 8 198"]:
+    """Frames that end nearer to the floor where somebody upright has no joint near it all through, or one is below.
+
+    `level` is the height of the toe joints on the floor. At most `SINK` metres a primitive, growing evenly over its
+    frames: a leap is hardly touched by it, and a slow drift cannot add up.
+    """
+    lowest = primitive.joints_of(future)[..., 1].amin((-1, -2)) - level
+    upright = future[..., 1].amin(-1) > UPRIGHT
+    gap = torch.where(upright, (lowest - NEAR).clamp(0, SINK), 0.0) + (lowest + NEAR).clamp(-SINK, 0)
+    share = torch.arange(1, FUTURE + 1, device=future.device).to(future) / FUTURE
+    columns = torch.zeros(future.shape[-1], device=future.device, dtype=future.dtype)
+    columns[1] = 1
+    return future - (gap[:, None] * share)[..., None] * columns
 
 
 def condition_of(features: TextFeatures) -> Condition:

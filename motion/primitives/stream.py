@@ -20,16 +20,15 @@ from numpy import ndarray
 
 from laban.errors import LabanError
 from laban.timeline import PARTS, canonical_part
-from models.body.cleanup import TOES
 from models.body.planting import FootLock
 from models.body.skeleton import NUM_BODY
 from models.body.skeleton import PARTS as PART_JOINTS
 from models.devices import pick_device
 from models.diffusion.denoiser import Condition
-from models.representation import primitive
 from models.representation.primitive import FUTURE
 from models.text.known import KnownActions, load_known
 from motion.primitives.choice import best_ahead
+from motion.primitives.distill import GUIDANCE
 from motion.primitives.endings import endings, stops
 from motion.primitives.frames import FPS, Frame
 from motion.primitives.network import PrimitiveModel, load_primitives
@@ -55,7 +54,7 @@ class StreamConfig:
     """The student's two unguided steps instead of guided ones: several times faster, a little less sharp."""
     steps: int | None = None
     """Denoising steps; default 5, distilled 2."""
-    guidance: float = 3.0
+    guidance: float = GUIDANCE
     idle: bool = True
     """Actions that end by themselves are followed by idling; False: every text goes on until the next."""
     candidates: int = 1
@@ -112,8 +111,7 @@ class MotionStream(Iterator[Frame]):
         self.known: KnownActions = load_known([a for a, _ in self.network.config.known], self.network.config.text)
         self.state = start or standing(self.network)
         rest = self.network.rest.cpu()
-        toe = primitive.joints_of(self.network.stance[None].cpu())[0, TOES, 1].mean()
-        self._lock_feet = FootLock(rest, float(toe), FPS) if config.lock else None
+        self._lock_feet = FootLock(rest, float(self.network.toe_height), FPS) if config.lock else None
         self._texts: dict[str, Condition] = {}
         self._generator = torch.Generator().manual_seed(config.seed)
         self._lock = threading.Lock()
