@@ -18,7 +18,7 @@ from models.representation import primitive
 from models.representation.primitive import FUTURE
 from models.rotations import yaw_rotation
 from motion.navigation.goal_env import GAITS, Gaits, GoalTask, GoalWorld, Rewards, local_goal, mover, observe, side
-from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, load_goal_policy, save_goal_policy
+from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, arrived, load_goal_policy, save_goal_policy
 from motion.navigation.goal_reaching import reach_goals
 from motion.navigation.goal_training import GoalTraining, fine_tune, goal_loss, pretrain
 from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
@@ -222,6 +222,7 @@ def test_noise_for_a_stream_is_what_the_policy_says_of_what_is_seen():
     aside = torch.tensor([[3.0, 0.0], [-3.0, 0.0]])
     assert policy.words("walk", state, aside) == [GAITS[0].left, GAITS[0].right]
     assert policy.words(GAITS[0].left, state, goal)[0] == GAITS[0].ahead
+    assert arrived(state, torch.tensor([[0.2, 0.1], [0.0, 1.0]])).tolist() == [True, False]
     assert policy.words("do the moonwalk", state, goal) == ["do the moonwalk"] * 2
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from laban.errors import LabanError
@@ -89,6 +89,13 @@ class GoalPolicy(nn.Module):
         if known is None:
             return [gait] * len(state.pelvis)
         return [known.texts[k] for k in side(local_goal(state, goal), self.config.aside).tolist()]
+
+
+def arrived(
+    state: State, goal: Float[Tensor, "people 2"], within: float = GoalTask().success
+) -> Bool[Tensor, " people"]:
+    """Whose pelvis is so near to the goal now."""
+    return (state.pelvis[:, -1, 0::2] - goal.to(state.pelvis)).norm(dim=-1) < within
 
 
 def save_goal_policy(folder: str | Path, policy: GoalPolicy, card: str) -> str:
