@@ -205,6 +205,9 @@ def _left(end: float | None) -> float | None:
 def card(job: GoalTraining, config: GoalPolicyConfig, ppo: int) -> str:
     """The README of a checkpoint."""
     gaits = ", ".join(gait.name for gait in config.gaits)
+    start = (
+        "" if job.init is None else ", from a policy that had been trained so for an earlier state of the primitives"
+    )
     return f"""# Goal policy
 
 Reaches places on the floor with streamed primitives (after DART, Zhao et al., ICLR 2025): a residual MLP of
@@ -213,7 +216,7 @@ vector, and gives the noise from which the student makes the next 8 frames.
 
 - **Bound to**: primitives with SHA-256 `{config.primitives}`; with others it is refused.
 - **Trained by**: {job.pretrain} updates through the simulator ({job.people} people x {HORIZON} primitives each), then
-  {ppo} updates of PPO ({job.people} x {ROLL} primitives each). No recorded data of its own.
+  {ppo} updates of PPO ({job.people} x {ROLL} primitives each){start}. No recorded data of its own.
 - **Command**: `laban train goal-policy --primitives PRIMITIVES --pretrain {job.pretrain} --ppo {ppo}`.
 - **Gaits**: {gaits}; when the goal is more than {round(config.aside * 57.2958)} degrees aside, the gait's own words for
   turning are said.
