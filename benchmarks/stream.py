@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--dev", action="store_true", help="the development prompts")
     parser.add_argument("--row", action="append", choices=("guided", "distilled"), help="repeatable; default: both")
     parser.add_argument("--steps", type=int, help="of the guided sampler")
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--guidance", type=float, default=StreamConfig().guidance)
     parser.add_argument("--candidates", type=int, default=1)
     parser.add_argument("--primitives", type=int, default=500, help="that are timed")
     parser.add_argument("--reactions", type=int, default=20, help="seeds of each text")
