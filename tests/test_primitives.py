@@ -28,7 +28,7 @@ from motion.primitives.network import (
     load_primitives,
     save_primitives,
 )
-from motion.primitives.rollout import STUDENT, Sampling, State, ground, noise_for, repeated, standing, step
+from motion.primitives.rollout import STUDENT, Sampling, State, ground, joined, noise_for, repeated, standing, step
 from motion.training_data import Bank, Span, TextNoise
 
 REST = load_body(OPEN_BODY).joint_template
@@ -374,3 +374,17 @@ def test_whoever_floats_comes_down_and_whoever_sinks_comes_up_and_nobody_else_mo
     assert lowest[1] > 0.2
     assert moved[..., [0, 2]].abs().max() == 0
     assert moved[..., 3:].abs().max() == 0
+
+
+def test_primitives_join_without_a_jump_and_end_where_the_network_wants() -> None:
+    rotations, pelvis = wander(10)
+    frames = primitive.encode(*primitive.placement(rotations, pelvis).into(rotations, pelvis), REST)
+    history, future = frames[:, :HISTORY], frames[:, HISTORY:]
+    jumped = future + 0.3
+    made = joined(history, jumped)
+    steps = torch.cat([history, made], 1).diff(dim=1).norm(dim=-1)
+    plain = torch.cat([history, future], 1).diff(dim=1).norm(dim=-1)
+    assert (torch.cat([history, jumped], 1).diff(dim=1).norm(dim=-1)[:, 1] > 5 * plain[:, 1]).all()
+    assert (steps[:, 1] < 1.5 * plain[:, 1]).all()
+    torch.testing.assert_close(made[:, -1], jumped[:, -1])
+    torch.testing.assert_close(joined(history, future), future, atol=0.02, rtol=0)  # what is smooth stays

@@ -44,7 +44,8 @@ WEIGHTS = PrimitiveWeights()
 HISTORY_NOISE, HISTORY_DRIFT = 0.02, 0.1
 """Deviations of noise on the normalised history that networks learn from: of each frame's own, and of what both frames
 share, as in a roll-out that has drifted (a row's share of it is a random number from 0 to 1, squared)."""
-RETURN = (1 - torch.arange(1, FUTURE + 1) / FUTURE) ** 2
+_U = torch.arange(1, FUTURE + 1) / FUTURE
+RETURN = 1 - _U * _U * (3 - 2 * _U)
 """Share of the history's deviation from the data that is wanted of each future frame: a gentle way back, not a jump."""
 OWN_NOISE = (0.7, 0.3)
 """Noise, as shares of the schedule, from which predicted histories are made: the data as the network would do it. From

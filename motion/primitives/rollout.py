@@ -132,12 +132,25 @@ def step(
     """One primitive for everybody, and the state after it; differentiable with regard to noise and state."""
     history, place = state.history(network)
     latent = sampling.latent(network, condition, history, noise)
-    future = network.restore(network.future_of(latent, history))
+    future = joined(network.restore(history), network.restore(network.future_of(latent, history)))
     if sampling.grounded:
         future = ground(future, network.toe_height)
     rotations, pelvis = primitive.decode(future.to(state.pelvis.dtype))
     made = Made(*place.out_of(rotations, pelvis))
     return made.state, made
+
+
+def joined(
+    history: Float[Tensor, "people 2 198"], future: Float[Tensor, "people 8 198"]
+) -> Float[Tensor, "people 8 198"]:
+    """The future without a jump at its beginning: inertialization, as in games (Bollo, GDC 2018).
+
+    The first frame goes where the speeds before and after would bring it; what that takes fades over the primitive.
+    """
+    speed = (history[:, 1] - history[:, 0] + future[:, 1] - future[:, 0]) / 2
+    jump = future[:, 0] - history[:, 1] - speed
+    u = torch.arange(FUTURE, device=future.device).to(future) / (FUTURE - 1)
+    return future - (1 - u * u * (3 - 2 * u))[:, None] * jump[:, None]
 
 
 def ground(future: Float[Tensor, "people 8 198"], level: Tensor) -> Float[Tensor, "people 8 198"]:
