@@ -112,16 +112,12 @@ def natural(
     """Feet that stay where they stand (m/s) and on the floor (m), and no jolts (m/s^3): each with its weight."""
     level = toe_level(network)
 
-    def slide(window: Window) -> Tensor:
-        floor_of = window.joints.new_full(window.joints.shape[:2], level)
-        return objectives.foot_skate_soft(window.joints, FPS, floor=floor_of)
-
     def off(window: Window) -> Tensor:
         below = objectives.floor_penetration(window.joints, floor=level - 0.02)
         return below + objectives.floating(window.joints, floor=level + 0.02)
 
     return (
-        Objective("skate", skate, slide),
+        Objective("skate", skate, lambda window: objectives.foot_skate(window.joints, FPS)),
         Objective("floor", floor, off),
         Objective("jerk", jerk, lambda window: objectives.peak_jerk(window.joints, FPS)),
     )
