@@ -367,10 +367,10 @@ def test_whoever_floats_comes_down_and_whoever_sinks_comes_up_and_nobody_else_mo
     lowest = primitive.joints_of(stance)[..., 1].amin((-1, -2)) - level
     moved = ground(stance, level) - stance
     assert moved[[0, 3]].abs().max() < 0.02
-    assert -0.0201 < moved[1, -1, 1] < -0.0199
-    assert 0.0199 < moved[2, -1, 1] < 0.0201
+    assert -0.0601 < moved[1, -1, 1] < -0.0599
+    assert 0.0599 < moved[2, -1, 1] < 0.0601
     assert moved[4, -1, 1] >= 0  # never pulled down
-    assert moved[1, 0, 1].abs() < 0.003  # without a jump
+    assert moved[1, 0, 1].abs() < 0.008  # without a jump
     assert lowest[1] > 0.2
     assert moved[..., [0, 2]].abs().max() == 0
     assert moved[..., 3:].abs().max() == 0

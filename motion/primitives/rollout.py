@@ -17,7 +17,7 @@ from models.text.encoder import TextFeatures
 from motion.primitives.distill import GUIDANCE, guided_latent, student_latent
 from motion.primitives.network import PrimitiveModel
 
-SINK, NEAR, UPRIGHT = 0.02, 0.01, 0.6
+SINK, NEAR, UPRIGHT = 0.06, 0.01, 0.6
 """Metres: the most that `ground` moves somebody in a primitive, what it leaves alone, and where a pelvis is upright."""
 
 
@@ -156,12 +156,14 @@ def joined(
 def ground(future: Float[Tensor, "people 8 198"], level: Tensor) -> Float[Tensor, "people 8 198"]:
     """Frames that end nearer to the floor where somebody upright has no joint near it all through, or one is below.
 
-    `level` is the height of the toe joints on the floor. At most `SINK` metres a primitive, growing evenly over its
-    frames: a leap is hardly touched by it, and a slow drift cannot add up.
+    `level` is the height of the toe joints on the floor. Half of the way and at most `SINK` metres a primitive, growing
+    evenly over its frames: a leap, which is near the floor at one end of most primitives, is hardly touched by it, and
+    a drift cannot add up.
     """
     lowest = primitive.joints_of(future)[..., 1].amin((-1, -2)) - level
     upright = future[..., 1].amin(-1) > UPRIGHT
-    gap = torch.where(upright, (lowest - NEAR).clamp(0, SINK), 0.0) + (lowest + NEAR).clamp(-SINK, 0)
+    gap = torch.where(upright, (lowest - NEAR).clamp_min(0), 0.0) + (lowest + NEAR).clamp_max(0)
+    gap = (gap / 2).clamp(-SINK, SINK)
     share = torch.arange(1, FUTURE + 1, device=future.device).to(future) / FUTURE
     columns = torch.zeros(future.shape[-1], device=future.device, dtype=future.dtype)
     columns[1] = 1
