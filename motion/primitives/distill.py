@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -136,7 +137,8 @@ def _draw(network: PrimitiveModel, batches: SequenceBatches, path: Path, chunk: 
     for name in ("tokens", "mask"):
         kept[name] = [_padded(value, words) for value in kept[name]]
     with atomic_path(path) as temporary:
-        np.savez(temporary, **{name: torch.cat(values)[:CHUNK].numpy() for name, values in kept.items()})
+        arrays: dict[str, Any] = {name: torch.cat(values)[:CHUNK].numpy() for name, values in kept.items()}
+        np.savez(temporary, **arrays)
 
 
 def _read(path: Path, words: int = 24) -> dict[str, Tensor]:

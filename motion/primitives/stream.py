@@ -39,6 +39,8 @@ WARM_UP = 2
 """Primitives that are made and not shown: from the average stance to a person who stands."""
 LONGEST = 300
 """Characters of a text."""
+REMEMBERED = 256
+"""Sets of texts whose features are kept."""
 MOST = 16
 """Candidates that one moment may have."""
 AHEAD = 6
@@ -112,7 +114,7 @@ class MotionStream(Iterator[Frame]):
         self.state = start or standing(self.network)
         rest = self.network.rest.cpu()
         self._lock_feet = FootLock(rest, float(self.network.toe_height), FPS) if config.lock else None
-        self._texts: dict[str, Condition] = {}
+        self._texts: dict[tuple[str, ...], Condition] = {}
         self._generator = torch.Generator().manual_seed(config.seed)
         self._lock = threading.Lock()
         self._frames: deque[Frame] = deque()
@@ -204,16 +206,13 @@ class MotionStream(Iterator[Frame]):
         return [(state.people(rows), made.people(rows)) for state, made in plan]
 
     def _condition(self, texts: Sequence[str]) -> Condition:
-        """The texts' features, a row each, as they were read when they were said first."""
-        for text in texts:
-            if text not in self._texts:
-                self._texts[text] = condition_of(self.known.read([text]))
-        rows = [self._texts[text] for text in texts]
-        if len({row.tokens.shape[1] for row in rows}) > 1:
-            return condition_of(self.known.read(list(texts)))
-        device = self.network.mean.device
-        return Condition(*(torch.cat([getattr(row, name) for row in rows]).to(device)
-                           for name in ("tokens", "mask", "sentence")))  # fmt: skip
+        """The texts' features, a row each; read when they are first said together."""
+        key = tuple(texts)
+        if key not in self._texts:
+            if len(self._texts) >= REMEMBERED:
+                self._texts.clear()
+            self._texts[key] = condition_of(self.known.read(texts).to(self.network.mean.device))
+        return self._texts[key]
 
     def _rest(self) -> str:
         """How somebody idles who has just done what the leading voice says."""

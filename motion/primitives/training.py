@@ -17,7 +17,7 @@ from models.data.dataset import MotionDataset
 from models.representation import primitive
 from models.representation.primitive import HISTORY
 from models.text.encoder import load_text_encoder
-from models.training import TrainConfig, fit, steps_done
+from models.training import Loss, TrainConfig, fit, steps_done
 from motion.bank import build_bank
 from motion.primitives.card import model_card
 from motion.primitives.data import SequenceBatches, Sequences, stance, statistics, windows_of
@@ -95,8 +95,8 @@ def _train_stage(
         network.student.load_state_dict(copy.deepcopy(network.denoiser.state_dict()))
         source = pool_batches(network, batches, job.run / "pool", batch=2 * job.batch, quiet=quiet)
         config = replace(config, lr=4e-4, muon_lr=0.008)
-    loss = {"vae": vae_loss, "denoiser": denoiser_loss, "student": student_loss}[stage]
-    return fit(network.train(), loss, source, config, job.run / stage, minutes=minutes, progress=not quiet)
+    losses: dict[str, Loss] = {"vae": vae_loss, "denoiser": denoiser_loss, "student": student_loss}
+    return fit(network.train(), losses[stage], source, config, job.run / stage, minutes=minutes, progress=not quiet)
 
 
 @torch.no_grad()
