@@ -72,8 +72,8 @@ class Rewards:
     """A metre nearer to the goal."""
     success: float = 1.0
     """Being within `GoalTask.success` at any frame."""
-    skate: float = 0.25
-    """Of m/s of sliding (`foot_skate`): real walks slide by about 0.13."""
+    skate: float = 0.4
+    """Of m/s of sliding (`foot_skate_soft`). The hard measure will not do: slower feet count as more contact there."""
     floor: float = 4.0
     """Of metres that the lowest joint is below the floor or above where it rests."""
     orientation: float = 0.2
@@ -183,7 +183,7 @@ def judged(
     return {
         "progress": -objectives.approach(joints, goal),
         "success": (distance.amin(-1) < task.success).to(joints),
-        "skate": -objectives.foot_skate(joints, FPS),  # its contact is held fixed: who lifts the feet does not escape
+        "skate": -objectives.foot_skate_soft(joints, FPS, floor=joints.new_full((len(joints),), level)),
         "floor": -objectives.floor_penetration(joints, floor=level - 0.02)
         - objectives.floating(joints, floor=level + 0.02),
         "orientation": -objectives.orientation(joints[:, -1:], toward),
