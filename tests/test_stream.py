@@ -20,7 +20,7 @@ from models.representation import primitive
 from models.representation.primitive import FUTURE
 from motion.primitives.frames import FPS, Frame
 from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
-from motion.primitives.played import play
+from motion.primitives.played import PlayedScore, play
 from motion.primitives.rollout import Made
 from motion.primitives.stream import MotionStream, StreamConfig, Voice, merged
 from motion.prompts import STAND
@@ -198,3 +198,15 @@ def test_tokens_of_different_length_go_together(weights: Path) -> None:
     stream = MotionStream(weights, text="walk")
     stream.say("a person waves with the right hand to somebody far away", parts=["right arm"])
     assert len(frames(stream, FUTURE)) == FUTURE
+
+
+def test_a_played_score_goes_on_with_its_last_words_and_gives_way_to_what_is_said(weights: Path) -> None:
+    score = Timeline((Segment(0, 1, "walk"), Segment(1, 2, "run")))
+    played = PlayedScore(MotionStream(weights), score)
+    texts = [next(played).text for _ in range(90)]
+    assert (texts[5], texts[40], texts[-1]) == ("walk", "run", "run")
+    other = PlayedScore(MotionStream(weights), score)
+    next(other)
+    other.say("jump")
+    assert [next(other).index for _ in range(2 * FUTURE)] == list(range(1, 2 * FUTURE + 1))  # none left out
+    assert {next(other).text for _ in range(FUTURE)} == {"jump"}

@@ -15,6 +15,7 @@ from laban.cli.options import Body, Device, DeviceOption, Json, Seed, emit
 from laban.cli.performing import Asked
 from laban.errors import LabanError
 from laban.network import LOOPBACK
+from laban.timeline import Timeline
 
 if TYPE_CHECKING:
     from motion.streaming.script import Script
@@ -42,8 +43,11 @@ def command(
             "or - for standard input.",
         ),
     ] = None,
+    score: Annotated[
+        Path | None, typer.Option("--score", help="Play a score live, with its tracks (.txt .json .vtt .srt .csv).")
+    ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", help="End after so long; a script has its own length.")
+        float | None, typer.Option("--seconds", help="End after so long; scripts and scores have their own length.")
     ] = None,
     view: Annotated[bool, typer.Option("--view", help="Show it live in the browser.")] = False,
     view_port: Annotated[int, typer.Option("--view-port", help="Port of the page; 0 takes a free one.")] = 8080,
@@ -84,13 +88,16 @@ def command(
     if seconds is not None and not 0 < seconds <= LONGEST:
         raise LabanError(f"--seconds {seconds:g}; accepted: above 0, up to {LONGEST:.0f}")
     at_terminal = performing.in_foreground()
-    if not (view or serve or script or output or fast) and at_terminal and seconds is None:
+    if not (view or serve or script or score or output or fast) and at_terminal and seconds is None:
         view = find_spec("viser") is not None
         if not view:
             performing.tell("recorded only; to watch it in the browser: pip install 'laban[stream]'")
         output = [_default_output()]
-    performing_live = view or serve or (at_terminal and script is None)
-    lines = _script(script, text, stdin=not performing_live)
+    performing_live = view or serve or (at_terminal and script is None and score is None)
+    timeline = None if score is None else _score(score, script or text)
+    lines = None if timeline else _script(script, text, stdin=not performing_live)
+    if timeline and seconds is None:
+        seconds = timeline.duration
     if not (view or serve or output):
         output = [_default_output()]
     asked = Asked(
@@ -100,15 +107,21 @@ def command(
     )  # fmt: skip
     given = {"seed": seed, "distilled": distilled, "guidance": guidance, "candidates": candidates,
              "device": device.value}  # fmt: skip
-    _perform(asked, files, checkpoint, text, {name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    _perform(asked, files, checkpoint, text if timeline is None else timeline, given)
 
 
-def _perform(asked: Asked, files: Files, checkpoint: str, text: str | None, given: dict[str, Any]) -> None:
+def _perform(
+    asked: Asked, files: Files, checkpoint: str, what: str | Timeline | None, given: dict[str, Any]
+) -> None:  # fmt: skip
+    from motion.primitives.played import PlayedScore
     from motion.primitives.stream import MotionStream, StreamConfig
     from motion.prompts import STAND
 
-    stream = MotionStream(checkpoint, text=text or STAND, config=StreamConfig(**given))
-    performed = performing.perform(stream, asked, files)
+    words = what if isinstance(what, str) else STAND
+    stream = MotionStream(checkpoint, text=words, config=StreamConfig(**given))
+    played = PlayedScore(stream, what) if isinstance(what, Timeline) else stream
+    performed = performing.perform(played, asked, files)
     seconds = performed.frames / 30
     result = {"frames": performed.frames, "seconds": round(seconds, 3), "seed": given["seed"], "checkpoint": checkpoint,
               "late": round(performed.lost, 3), "said": performed.said, "files": performed.files}  # fmt: skip
@@ -121,6 +134,14 @@ def _recover(folder: Path, output: list[Path] | None, files: Files) -> None:
     outputs = performing.checked_outputs(output or [folder.with_suffix(".npz")])
     written = performing.write_spool(folder, outputs, files)
     emit({"recovered": str(folder), "files": written}, files.json, [*written, f"{folder} is still there"])
+
+
+def _score(path: Path, other: str | None) -> Timeline:
+    from laban.scores import read_timeline
+
+    if other is not None:
+        raise LabanError(f"--score {path}: a score says all there is to say; leave out {other!r}")
+    return read_timeline(path)
 
 
 def _script(script: str | None, text: str | None, *, stdin: bool) -> Script | None:
