@@ -26,7 +26,8 @@ class PlayedScore(Iterator[Frame]):
     """A stream that performs a score first and goes on with its last words; what is said meanwhile takes over."""
 
     def __init__(self, stream: MotionStream, timeline: Timeline) -> None:
-        self._stream, self._score, self._frames = stream, _primitives(stream, timeline), deque[Frame]()
+        self._stream, self._frames = stream, deque[Frame]()
+        self._score: Iterator[list[Frame]] = _primitives(stream, timeline)
 
     def say(self, text: str) -> Said:
         """End the score and do this from the next primitive on."""
