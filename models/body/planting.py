@@ -6,11 +6,12 @@ of the foot, fade once it is in the air, and the pelvis follows late.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from models.body.cleanup import FARTHEST, PLANTED_SPEED, TOES
@@ -23,6 +24,10 @@ FOLLOW = 0.2
 """Seconds in which the pelvis makes two thirds of the way to where both feet have been moved."""
 LOWER = 0.06
 """The same for sinking and rising where a leg is too short."""
+WHILE, HIGHEST = 1.0, 0.1
+"""Seconds after which, and metres up to which, somebody who floats is taken to stand."""
+LEAVING = 0.8
+"""Metres a second from which a foot that was planted is so no more."""
 DEEPEST = 0.08
 """Metres that the pelvis sinks at most."""
 
@@ -34,10 +39,15 @@ class FootLock:
     rest: torch.Tensor
     """Rest joints of the body, (55, 3), metres."""
     level: float
-    """Height of the toe joints when they rest on the floor, metres."""
+    """Height of the toe joints when they rest on the floor, metres. Whoever has not come so low for `WHILE` seconds
+    stands on what they came nearest to."""
     fps: float
+    lows: deque[float] = field(default_factory=deque)
+    """Heights of the lowest foot joint in the frames of the last `WHILE` seconds."""
     last: Float[ndarray, "2 2 3"] | None = None
     """Where ankle and toe of both feet were in the frame before, as the motion has them."""
+    planted: Bool[ndarray, "2 2"] = field(default_factory=lambda: np.zeros((2, 2), bool))
+    """Whether ankle and toe of both feet were on the floor in the frame before."""
     offset: Float[ndarray, "2 2"] = field(default_factory=lambda: np.zeros((2, 2)))
     """How far (x, z) each foot is moved."""
     shift: Float[ndarray, " 3"] = field(default_factory=lambda: np.zeros(3))
@@ -61,9 +71,14 @@ class FootLock:
     def _advance(self, pose: Pose, frame: int) -> None:
         feet = np.stack([pose.places[frame, [leg.end, toe]] for leg, toe in zip(LEGS, TOES, strict=True)])
         before, self.last = (feet if self.last is None else self.last), feet
-        heights, steps = np.maximum(feet, before)[..., 1] - self.level, (feet - before)[..., [0, 2]]
-        slow = np.linalg.norm(steps, axis=-1) * self.fps < PLANTED_SPEED
-        down = slow & (heights < np.asarray(CONTACT_HEIGHTS[:2]))
+        self.lows.append(float(feet[..., 1].min()))
+        if len(self.lows) > WHILE * self.fps:
+            self.lows.popleft()
+        level = min(max(self.level, min(self.lows)), self.level + HIGHEST)
+        heights, steps = np.maximum(feet, before)[..., 1] - level, (feet - before)[..., [0, 2]]
+        limit = np.where(self.planted, LEAVING, PLANTED_SPEED)
+        slow = np.linalg.norm(steps, axis=-1) * self.fps < limit
+        down = self.planted = slow & (heights < np.asarray(CONTACT_HEIGHTS[:2]))
         for foot in range(2):
             if down[foot].any():
                 self.offset[foot] -= steps[foot, 1 if down[foot, 1] else 0]

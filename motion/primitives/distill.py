@@ -29,7 +29,7 @@ from motion.primitives.losses import carried_on, latent_terms, text_rows
 from motion.primitives.network import PrimitiveModel
 
 TEACHER = SamplerConfig("ddim", 8)
-GUIDANCE = 2.0
+GUIDANCE = 1.5
 """Of the teacher; what the student does is guided by as much."""
 SECOND = 0.45
 """Where the student's second step starts, as a share of the schedule."""
@@ -87,7 +87,7 @@ def student_loss(network: PrimitiveModel, batch: Pairs, generator: torch.Generat
 
 
 def pool_batches(
-    network: PrimitiveModel, batches: SequenceBatches, folder: Path, *, batch: int, pairs: int = 40_000,
+    network: PrimitiveModel, batches: SequenceBatches, folder: Path, *, batch: int, pairs: int = 30_000,
     quiet: bool = False,
 ) -> Callable[[int], Pairs]:  # fmt: skip
     """Draw the pool (or what is missing of it) and return batches of it; a batch is a function of its step alone."""

@@ -36,7 +36,7 @@ class PlayedScore(Iterator[Frame]):
 
     def __next__(self) -> Frame:
         if not self._frames:
-            self._frames.extend(next(self._score, None) or self._stream.primitive())
+            self._frames.extend(next(self._score, ()) or self._stream.primitive())
         return self._frames.popleft()
 
 
