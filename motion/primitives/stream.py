@@ -7,6 +7,7 @@ primitive is drawn once for each voice from the same history, and each part take
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from models.body.skeleton import PARTS as PART_JOINTS
 from models.devices import pick_device
 from models.diffusion.denoiser import Condition
 from models.representation.primitive import FUTURE
+from models.text.dictionary import load_dictionary
 from models.text.known import KnownActions, load_known
 from motion.primitives.choice import best_ahead
 from motion.primitives.distill import GUIDANCE
@@ -136,17 +138,19 @@ class MotionStream(Iterator[Frame]):
         wanted = _checked(text)
         own = tuple(dict.fromkeys(canonical_part(part) for part in parts)) or PARTS
         leaning = self.known.leaning(wanted)
+        told, sure = leaning.summary(), leaning.nearness != "far" and self._familiar(wanted)
         ended = endings([wanted], self.known)[0]
         seconds, then = (ended.seconds, ended.then) if self.config.idle else (None, wanted)
         left = None if seconds is None else math.ceil(seconds * FPS / FUTURE)
         with self._lock:
             if stops(wanted) and len(own) == len(PARTS):
                 voice = Voice(self._rest(), PARTS, None, STAND)
+                told, sure = f"rests: {voice.text}", True
             else:
                 voice = Voice(wanted, own, left, then)
             self.voices = _taken(self.voices, voice)
             self._ahead.clear()
-        return Said(wanted, leaning.summary(), leaning.nearness != "far", seconds, own)
+        return Said(wanted, told, sure, seconds, own)
 
     def perform(self, voices: Sequence[Voice]) -> None:
         """Let these voices, which own every part once, drive from the next primitive on (a score played live)."""
@@ -213,6 +217,13 @@ class MotionStream(Iterator[Frame]):
                 self._texts.clear()
             self._texts[key] = condition_of(self.known.read(texts).to(self.network.mean.device))
         return self._texts[key]
+
+    def _familiar(self, text: str) -> bool:
+        """Whether any word of a text is in the captions, or in the dictionary."""
+        words = re.findall(r"[a-z]+", text.lower())
+        return any(word in self.known.words for word in words) or bool(
+            load_dictionary().readings(text, self.known.words)
+        )
 
     def _rest(self) -> str:
         """How somebody idles who has just done what the leading voice says."""
