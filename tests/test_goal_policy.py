@@ -117,6 +117,18 @@ def test_walking_towards_the_goal_pays_and_reaching_it_moves_it():
     assert (people.goal - people.state.pelvis[:, -1, 0::2]).norm().item() >= TASK.nearest - 1e-5
 
 
+def test_nobody_is_paid_for_going_faster_than_the_gait_does():
+    people = world(1)
+    people.goal, noise = torch.tensor([[0.0, 3.0]]), torch.zeros(1, 2, 4)
+    noise[:, 0, 1] = 20
+    outcome = people.step(noise)
+    pace = people.pace[people.gait].item()
+    assert 0.8 * 8 / 30 - 1e-6 <= pace < 0.4 and outcome.terms["progress"].item() == pytest.approx(0.4, abs=1e-4)
+    rewards = TASK.rewards
+    rest = rewards.floor * outcome.terms["floor"] + rewards.orientation * outcome.terms["orientation"]
+    assert outcome.reward.item() == pytest.approx(pace + rest.item(), abs=1e-4)
+
+
 def test_who_takes_too_long_starts_anew_and_nobody_else():
     people = world(3)
     people.age = torch.tensor([0, 19, 3])

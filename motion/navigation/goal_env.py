@@ -23,12 +23,16 @@ from models.text.known import load_known
 from motion.primitives.control import toe_level, world_joints
 from motion.primitives.frames import FPS
 from motion.primitives.network import FEATURES, PrimitiveModel
-from motion.primitives.rollout import STUDENT, Made, Sampling, State, condition_of, standing, step
+from motion.primitives.rollout import STUDENT, Made, Sampling, State, condition_of, noise_for, standing, step
 
 FAR = 5.0
 """Metres; goals beyond are seen as being so far away."""
 LOW = 0.4
 """Metres of pelvis height below which somebody who should walk has fallen."""
+HURRY = 1.3
+"""Times its usual speed that a gait may have to be paid for."""
+SLOWEST = 0.8
+"""Metres a second that are paid for whatever the gait."""
 PLACE = 4
 """Numbers of an observation that tell where the goal is."""
 
@@ -69,7 +73,7 @@ class Rewards:
     """Weights of a primitive's rewards (after DART's; its units are per frame, these are per second)."""
 
     progress: float = 1.0
-    """A metre nearer to the goal."""
+    """A metre nearer to the goal, up to the gait's own pace (`paces`): nobody is paid for running when told to walk."""
     success: float = 1.0
     """Being within `GoalTask.success` at any frame."""
     skate: float = 0.4
@@ -124,6 +128,21 @@ def mover(network: PrimitiveModel, sampling: Sampling = STUDENT) -> Mover:
     """The checkpoint's primitives; its weights are not trained further."""
     network.requires_grad_(False)
     return lambda state, condition, noise: step(network, state, condition, noise, sampling)
+
+
+@torch.no_grad()
+def paces(network: PrimitiveModel, move: Mover, gaits: Gaits, *, people: int = 4) -> Float[Tensor, " gaits"]:
+    """Metres that each gait goes in a primitive when nobody steers it, and `HURRY` more; at least `SLOWEST`."""
+    count = len(gaits.condition.sentence) // 3
+    rows = 3 * torch.arange(count, device=network.mean.device).repeat_interleave(people)
+    state, generator = standing(network, len(rows), dtype=torch.float32), torch.Generator().manual_seed(0)
+    gone = torch.zeros(len(rows), device=network.mean.device)
+    for k in range(12):
+        before = state.pelvis[:, -1, 0::2]
+        state, _ = move(state, gaits.rows(rows), noise_for(network, len(rows), generator))
+        gone += (state.pelvis[:, -1, 0::2] - before).norm(dim=-1) * (k >= 6) / 6
+    usual = torch.nan_to_num(gone).unflatten(0, (count, people)).median(-1).values
+    return (HURRY * usual).clamp_min(SLOWEST * FUTURE / FPS)
 
 
 def local_goal(state: State, goal: Float[Tensor, "people 2"]) -> Float[Tensor, "people 2"]:
@@ -203,6 +222,8 @@ class GoalWorld:
         self.network, self.people, self.task = network, people, task
         self.move = move or mover(network)
         self.gaits = gaits or read_gaits(network, task.gaits)
+        self.pace = paces(network, self.move, self.gaits).to(network.mean.device)
+        """Metres a primitive that each gait's progress is paid for."""
         self.seeded(seed)
         self.reset()
 
@@ -238,8 +259,9 @@ class GoalWorld:
         self.state, made = self.move(before, self.condition(), noise)
         terms = judged(self.network, self.task, before, made, self.goal)
         terms = {name: torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) for name, value in terms.items()}
+        paid = {**terms, "progress": terms["progress"].minimum(self.pace[self.gait])}
         weights = {f.name: getattr(self.task.rewards, f.name) for f in fields(self.task.rewards)}
-        reward = torch.stack([weights[name] * value for name, value in terms.items()]).sum(0)
+        reward = torch.stack([weights[name] * value for name, value in paid.items()]).sum(0)
         finite = torch.isfinite(made.pelvis).all(-1).all(-1) & torch.isfinite(made.rotations).flatten(1).all(-1)
         reached, fallen = terms["success"] > 0, (terms["fall"] < 0) | ~finite
         self.age = torch.where(reached, 0, self.age + 1)
