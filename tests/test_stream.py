@@ -18,6 +18,7 @@ from models.body.skeleton import JOINT
 from models.diffusion.denoiser import DenoiserConfig
 from models.representation import primitive
 from models.representation.primitive import FUTURE
+from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, digest_of, save_goal_policy
 from motion.primitives.frames import FPS, Frame
 from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
 from motion.primitives.played import PlayedScore, play
@@ -211,3 +212,24 @@ def test_a_played_score_goes_on_with_its_last_words_and_gives_way_to_what_is_sai
     other.say("jump")
     assert [next(other).index for _ in range(2 * FUTURE)] == list(range(1, 2 * FUTURE + 1))  # none left out
     assert {next(other).text for _ in range(FUTURE)} == {"jump"}
+
+
+def test_a_goal_leads_until_something_is_said(weights: Path, tmp_path: Path) -> None:
+    config = GoalPolicyConfig(digest_of(weights), 32, 1, tokens=2, latent=8, text=384)
+    save_goal_policy(tmp_path / "policy", GoalPolicy(config), "card")
+    stream, free = MotionStream(weights), MotionStream(weights)
+    stream.go(3, 2, gait="walk", policy=tmp_path / "policy")
+    made = frames(stream, 4 * FUTURE)
+    assert {f.text for f in made} == {"walk"}
+    assert not same(made, frames(free, 4 * FUTURE))
+    stream.say("jump")
+    assert {f.text for f in frames(stream, FUTURE)} == {"jump"}
+    x, _, z = stream.state.pelvis[0, -1].tolist()
+    stream.go(x, z, gait="walk", policy=tmp_path / "policy")
+    assert frames(stream, 2 * FUTURE)[-1].text == STAND  # there already
+    for bad in (float("nan"), 1e9):
+        with pytest.raises(LabanError, match="goal"):
+            stream.go(bad, 0)
+    save_goal_policy(tmp_path / "other", GoalPolicy(replace(config, primitives="0" * 64)), "card")
+    with pytest.raises(LabanError, match="trained for primitives"):
+        stream.go(1, 1, policy=tmp_path / "other")

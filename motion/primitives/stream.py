@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -34,9 +35,13 @@ from motion.primitives.distill import GUIDANCE
 from motion.primitives.endings import endings, stops
 from motion.primitives.frames import FPS, Frame
 from motion.primitives.network import PrimitiveModel, load_primitives
-from motion.primitives.rollout import Made, Sampling, State, condition_of, noise_for, standing, step
+from motion.primitives.rollout import STUDENT, Made, Sampling, State, condition_of, noise_for, standing, step
 from motion.prompts import STAND, idle_after
 
+if TYPE_CHECKING:
+    from motion.navigation.goal_policy import GoalPolicy
+
+WALK = "a person walks forward"
 WARM_UP = 2
 """Primitives that are made and not shown: from the average stance to a person who stands."""
 LONGEST = 300
@@ -45,6 +50,8 @@ REMEMBERED = 256
 """Sets of texts whose features are kept."""
 MOST = 16
 """Candidates that one moment may have."""
+FARTHEST, NEAR = 1000.0, 0.3
+"""Metres: how far away a goal may be, and from where it is reached."""
 AHEAD = 6
 """Primitives that candidates are judged by (1.6 s)."""
 
@@ -121,7 +128,8 @@ class MotionStream(Iterator[Frame]):
         self._lock = threading.Lock()
         self._frames: deque[Frame] = deque()
         self._ahead: deque[tuple[State, Made]] = deque()
-        self._index = 0
+        self._index, self._checkpoint = 0, checkpoint
+        self._goal: tuple[GoalPolicy, torch.Tensor] | None = None
         self.voices: tuple[Voice, ...] = (Voice(STAND, PARTS, None, STAND),)
         if start is None:
             for _ in range(WARM_UP):
@@ -148,15 +156,34 @@ class MotionStream(Iterator[Frame]):
                 told, sure = f"rests: {voice.text}", True
             else:
                 voice = Voice(wanted, own, left, then)
-            self.voices = _taken(self.voices, voice)
+            self.voices, self._goal = _taken(self.voices, voice), None
             self._ahead.clear()
         return Said(wanted, told, sure, seconds, own)
+
+    def go(
+        self, x: float, z: float, *, gait: str = "a person walks forward", policy: str | Path = "goal_policy"
+    ) -> None:
+        """Go to a place on the floor, metres, and rest there; saying or performing something ends it.
+
+        A policy trained for this checkpoint (`laban train goal-policy`) chooses the noise of the student's primitives.
+        Raises LabanError for a place that is no number or too far, and for a policy of other weights.
+        """
+        from motion.navigation.goal_policy import load_goal_policy
+
+        if not (math.isfinite(x) and math.isfinite(z) and math.hypot(x, z) <= FARTHEST):
+            raise LabanError(f"goal {x:g},{z:g}; accepted: metres within {FARTHEST:g} of the origin")
+        guide = load_goal_policy(policy, self._checkpoint).to(self.network.mean.device)
+        place = torch.tensor([[x, z]], dtype=torch.float32, device=self.network.mean.device)
+        with self._lock:
+            self.voices = (Voice(_checked(gait), PARTS, None, STAND),)
+            self._goal = guide, place
+            self._ahead.clear()
 
     def perform(self, voices: Sequence[Voice]) -> None:
         """Let these voices, which own every part once, drive from the next primitive on (a score played live)."""
         with self._lock:
             if tuple(voices) != self.voices:
-                self.voices = tuple(voices)
+                self.voices, self._goal = tuple(voices), None
                 self._ahead.clear()
 
     def __iter__(self) -> MotionStream:
@@ -192,6 +219,8 @@ class MotionStream(Iterator[Frame]):
 
     def _plan(self) -> list[tuple[State, Made]]:
         """The next primitive; with several candidates the next `AHEAD`, the best of them."""
+        if self._goal is not None:
+            return [self._led(*self._goal)]
         n = self.config.candidates
         texts = [voice.text for voice in self.voices]
         condition = self._condition(texts * n)
@@ -208,6 +237,17 @@ class MotionStream(Iterator[Frame]):
         best = best_ahead([made for _, made in plan], texts[0], self.network, self.known)
         rows = slice(best, best + 1)
         return [(state.people(rows), made.people(rows)) for state, made in plan]
+
+    def _led(self, policy: GoalPolicy, goal: torch.Tensor) -> tuple[State, Made]:
+        """The next primitive towards a goal; who is there rests."""
+        near = State(self.state.rotations.float(), self.state.pelvis.float())
+        condition = self._condition(policy.words(self.voices[0].text, near, goal))
+        state, made = step(
+            self.network, self.state, condition, policy.noise(self.network, near, goal, condition), STUDENT
+        )
+        if float((made.pelvis[0, :, 0::2] - goal).norm(dim=-1).min()) < NEAR:
+            self.voices, self._goal = (Voice(STAND, PARTS, None, STAND),), None
+        return state, made
 
     def _condition(self, texts: Sequence[str]) -> Condition:
         """The texts' features, a row each; read when they are first said together."""
