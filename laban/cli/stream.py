@@ -15,7 +15,7 @@ from laban.cli.options import Body, Device, DeviceOption, Json, Seed, emit
 from laban.cli.performing import Asked
 from laban.errors import LabanError
 from laban.network import LOOPBACK
-from laban.timeline import Timeline
+from laban.timeline import FrameGrid, Timeline
 
 if TYPE_CHECKING:
     from motion.streaming.script import Script
@@ -89,26 +89,22 @@ def command(
         raise LabanError(f"--seconds {seconds:g}; accepted: above 0, up to {LONGEST:.0f}")
     at_terminal = performing.in_foreground()
     if not (view or serve or script or score or output or fast) and at_terminal and seconds is None:
-        view = find_spec("viser") is not None
-        if not view:
+        if not (view := find_spec("viser") is not None):
             performing.tell("recorded only; to watch it in the browser: pip install 'laban[stream]'")
         output = [_default_output()]
     performing_live = view or serve or (at_terminal and script is None and score is None)
     timeline = None if score is None else _score(score, script or text)
     lines = None if timeline else _script(script, text, stdin=not performing_live)
-    if timeline and seconds is None:
-        seconds = timeline.duration
-    if not (view or serve or output):
-        output = [_default_output()]
+    output = output or ([] if view or serve else [_default_output()])
     asked = Asked(
-        performing.checked_outputs(output or []), lines, _frames(seconds, lines), fast or not performing_live,
+        performing.checked_outputs(output), lines, _frames(seconds, timeline or lines),
+        fast or not performing_live,
         prompt=script != "-" and (performing_live and (at_terminal or not sys.stdin.isatty())),
         serve=port if serve else None, view=view_port if view else None, host=host, skeleton=skeleton,
     )  # fmt: skip
     given = {"seed": seed, "distilled": distilled, "guidance": guidance, "candidates": candidates,
              "device": device.value}  # fmt: skip
-    given = {name: value for name, value in given.items() if value is not None}
-    _perform(asked, files, checkpoint, text if timeline is None else timeline, given)
+    _perform(asked, files, checkpoint, timeline or text, {k: value for k, value in given.items() if value is not None})
 
 
 def _perform(
@@ -176,12 +172,11 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _frames(seconds: float | None, lines: Script | None) -> int | None:
-    from laban.timeline import FrameGrid
-
-    if seconds is not None:
-        return FrameGrid.lasting(seconds, 30.0).frames
-    return None if lines is None else lines.frames
+def _frames(seconds: float | None, what: Timeline | Script | None) -> int | None:
+    length = what.duration if seconds is None and isinstance(what, Timeline) else seconds
+    if length is not None:
+        return FrameGrid.lasting(length, 30.0).frames
+    return None if what is None or isinstance(what, Timeline) else what.frames
 
 
 def _default_output() -> Path:
