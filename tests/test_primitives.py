@@ -239,7 +239,7 @@ def test_the_vae_learns_one_movement_and_the_denoiser_to_make_it() -> None:
     for part, loss in ((network.vae, vae_loss), (network.denoiser, denoiser_loss)):
         network.requires_grad_(False)
         optimizer = torch.optim.Adam(part.requires_grad_(True).parameters(), 3e-3)
-        for seed in range(250):
+        for seed in range(120):
             optimizer.zero_grad()
             loss(network, batch, torch.Generator().manual_seed(seed))["loss"].backward()
             optimizer.step()
@@ -329,7 +329,8 @@ def test_statistics_are_those_of_the_windows() -> None:
     assert ((features - mean) / std).abs().median() < 2
 
 
-def test_the_student_learns_what_the_teacher_draws(tmp_path: Path) -> None:
+def test_the_student_learns_what_the_teacher_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distill, "CHUNK", 64)
     network = model()
     torch.nn.init.normal_(network.denoiser.text.weight)
     network.student.load_state_dict(network.denoiser.state_dict())
