@@ -214,6 +214,14 @@ def test_ppo_earns_more_than_it_did_and_goes_on_where_it_stopped(tmp_path):
     assert again == 10 and torch.equal(same.out.weight, policy.out.weight)
 
 
+def test_ppo_trains_the_actor_of_a_moving_average_too(tmp_path):
+    people = world(16)
+    policy = policy_for(people.network).requires_grad_(False)  # as `fit` returns it
+    before = policy.out.weight.clone()
+    fine_tune(policy, people, GoalTraining(run=tmp_path, people=16, ppo=1, ppo_rate=2e-3, task=TASK), quiet=True)
+    assert (policy.out.weight - before).abs().max() > 1e-4
+
+
 def test_a_step_of_the_learner_is_repeatable():
     losses = [
         goal_loss(policy_for(network()), world(4, seed=2), torch.Generator().manual_seed(1))["loss"].item()

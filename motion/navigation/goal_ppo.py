@@ -62,6 +62,7 @@ def actor_of(model: PPO) -> GoalPolicy:
 def learner(policy: GoalPolicy, world: GoalWorld, *, roll: int, seed: int = 0, lr: float = 1e-4) -> PPO:
     """PPO with DART's settings (gamma 0.99, lambda 0.95, clip 0.2), a lower rate, and a bound on the drift."""
     torch.manual_seed(seed)
+    policy.requires_grad_(True)  # a moving average, as `fit` returns it, has no gradients
     env = GoalVecEnv(world, policy.config.bound)
     rows = roll * world.people
     batch = rows // max(1, round(rows / 512))
