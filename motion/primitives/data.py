@@ -229,6 +229,12 @@ def windows_of(sequences: Sequences, k: int) -> tuple[Float[Tensor, "batch 10 22
     return sequences.rotations[:, window], sequences.pelvis[:, window]
 
 
+def features_of(sequences: Sequences, k: int, rest: Float[Tensor, "55 3"]) -> Float[Tensor, "batch 10 198"]:
+    """Features of primitive `k` in its own frame, in metres; `rest` are the body's rest joints."""
+    rotations, pelvis = windows_of(sequences, k)
+    return primitive.encode(*primitive.placement(rotations, pelvis).into(rotations, pelvis), rest)
+
+
 def statistics(
     batches: SequenceBatches, rest: Float[Tensor, "55 3"], steps: int = 6
 ) -> tuple[Float[Tensor, " 198"], Float[Tensor, " 198"]]:
@@ -236,10 +242,7 @@ def statistics(
     values = []
     for step in range(steps):
         sequences = batches(10_000_000 + step)
-        for k in range(batches.primitives):
-            rotations, pelvis = windows_of(sequences, k)
-            local = primitive.placement(rotations, pelvis).into(rotations, pelvis)
-            values.append(primitive.encode(*local, rest).flatten(0, 1))
+        values += [features_of(sequences, k, rest).flatten(0, 1) for k in range(batches.primitives)]
     everything = torch.cat(values)
     mean, variance = everything.mean(0), everything.var(0)
     for group in primitive.LAYOUT.groups.values():

@@ -22,9 +22,8 @@ from laban.progress import progress
 from models.diffusion.denoiser import Condition
 from models.diffusion.sampler import SamplerConfig, batched_guidance, sample
 from models.diffusion.schedule import add_noise
-from models.representation import primitive
 from models.representation.primitive import HISTORY
-from motion.primitives.data import SequenceBatches, windows_of
+from motion.primitives.data import SequenceBatches, features_of
 from motion.primitives.losses import carried_on, latent_terms, text_rows
 from motion.primitives.network import PrimitiveModel
 
@@ -117,9 +116,7 @@ def _draw(network: PrimitiveModel, batches: SequenceBatches, path: Path, chunk: 
     count, step = 0, 0
     while count < CHUNK:
         sequences = batches(30_000_000 + 1000 * chunk + step)
-        rotations, pelvis = windows_of(sequences, 0)
-        local = primitive.placement(rotations, pelvis).into(rotations, pelvis)
-        history = network.normalise(primitive.encode(*local, network.rest))[:, :HISTORY]
+        history = network.normalise(features_of(sequences, 0, network.rest))[:, :HISTORY]
         for k in range(batches.primitives):
             condition = text_rows(sequences, k)
             shape = (len(history), network.config.tokens, network.config.latent)

@@ -14,7 +14,7 @@ from models.diffusion.denoiser import Condition
 from models.diffusion.schedule import add_noise
 from models.representation import primitive
 from models.representation.primitive import FUTURE, HISTORY
-from motion.primitives.data import Sequences, windows_of
+from motion.primitives.data import Sequences, features_of
 from motion.primitives.network import PrimitiveModel
 
 Truth = tuple[Tensor, Tensor, Tensor]
@@ -57,7 +57,7 @@ pure noise, as in DART, it does something else, after which the rest of the data
 def vae_loss(network: PrimitiveModel, batch: Sequences, generator: torch.Generator) -> dict[str, Tensor]:
     """Reconstruction of every primitive of a sequence, some from the network's own frames (DART 3.2 and 3.4)."""
     totals: dict[str, Tensor] = {}
-    for truth in _unrolled(network, batch, generator, own=_reconstruct(generator)):
+    for truth in _unrolled(network, batch, generator, own=_reconstructed):
         _, future, history = truth
         mean, log_variance = network.vae.encode(history, future)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
@@ -113,9 +113,7 @@ def _unrolled(
     previous: Tensor | None = None
     count = batch.second.shape[1]
     for k in range(count):
-        rotations, pelvis = windows_of(batch, k)
-        local = primitive.placement(rotations, pelvis).into(rotations, pelvis)
-        frames = network.normalise(primitive.encode(*local, network.rest))
+        frames = network.normalise(features_of(batch, k, network.rest))
         given, future = frames[:, :HISTORY], frames[:, HISTORY:]
         history = given + _disturbance(given, generator)
         if previous is not None:
@@ -145,11 +143,8 @@ def carried_on(network: PrimitiveModel, future: Float[Tensor, "batch 8 198"]) ->
     return network.normalise(primitive.encode(*local, network.rest))
 
 
-def _reconstruct(generator: torch.Generator) -> Callable[[PrimitiveModel, Sequences, int, Tensor, Tensor], Tensor]:
-    def own(network: PrimitiveModel, batch: Sequences, k: int, history: Tensor, future: Tensor) -> Tensor:
-        return network.vae.decode(network.vae.encode(history, future)[0], history)
-
-    return own
+def _reconstructed(network: PrimitiveModel, batch: Sequences, k: int, history: Tensor, future: Tensor) -> Tensor:
+    return network.vae.decode(network.vae.encode(history, future)[0], history)
 
 
 def _denoise_own(generator: torch.Generator) -> Callable[[PrimitiveModel, Sequences, int, Tensor, Tensor], Tensor]:
@@ -167,11 +162,10 @@ def _denoise_own(generator: torch.Generator) -> Callable[[PrimitiveModel, Sequen
 def _frame_terms(network: PrimitiveModel, predicted: Tensor, future: Tensor, history: Tensor) -> dict[str, Tensor]:
     """Terms of `PrimitiveWeights` between normalised frames (batch, 8, 198)."""
     made, wanted = network.restore(predicted), network.restore(future)
-    before = primitive.joints_of(network.restore(history[:, -1:].float()))
+    before = 10 * primitive.joints_of(network.restore(history[:, -1:].float()))
     rotations, pelvis = primitive.decode(made)
     stated, truth = 10 * primitive.joints_of(made), 10 * primitive.joints_of(wanted)
     solved = 10 * primitive.joints_of(primitive.encode(rotations, pelvis, network.rest))
-    before = 10 * before
     steps, true_steps = torch.cat([before, solved], 1).diff(dim=1), torch.cat([before, truth], 1).diff(dim=1)
     feet = [7, 8, 10, 11]
     resting = true_steps[:, 1:, feet].norm(dim=-1) < 10 * WEIGHTS.rest_speed

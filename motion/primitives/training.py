@@ -20,7 +20,7 @@ from models.text.encoder import load_text_encoder
 from models.training import Loss, TrainConfig, fit, steps_done
 from motion.bank import build_bank
 from motion.primitives.card import model_card
-from motion.primitives.data import SequenceBatches, Sequences, stance, statistics, windows_of
+from motion.primitives.data import SequenceBatches, Sequences, features_of, stance, statistics
 from motion.primitives.distill import pool_batches, student_loss
 from motion.primitives.losses import denoiser_loss, vae_loss
 from motion.primitives.network import PrimitiveConfig, PrimitiveModel, save_primitives
@@ -114,9 +114,7 @@ def _latent_statistics(network: PrimitiveModel, batches: SequenceBatches, steps:
 
 
 def _truth(network: PrimitiveModel, sequences: Sequences, k: int) -> tuple[Tensor, Tensor]:
-    rotations, pelvis = windows_of(sequences, k)
-    local = primitive.placement(rotations, pelvis).into(rotations, pelvis)
-    frames = network.normalise(primitive.encode(*local, network.rest))
+    frames = network.normalise(features_of(sequences, k, network.rest))
     return frames[:, :HISTORY], frames[:, HISTORY:]
 
 
