@@ -221,6 +221,7 @@ def test_ways_end_where_the_goal_is_reached(network):
     assert there.arrived and there.frames <= FUTURE and there.error < 0.3
     still = Made(torch.eye(3).expand(1, 8, 22, 3, 3), torch.zeros(1, 8, 3))
     assert arrival((still,), torch.tensor([[3.0, 0.0]])).error == pytest.approx(3)
+    assert arrival((still, still), torch.tensor([[0.0, 0.0]]), before=1).frames == FUTURE + 1  # not where it set out
 
 
 # ------------------------------------------------------------------------------------------------------- the command

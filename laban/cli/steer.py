@@ -164,9 +164,10 @@ def _by_policy(
 def _motion(network: PrimitiveModel, went: Went) -> Motion:
     from dataclasses import replace
 
+    from models.body.cleanup import lock_feet
     from motion.primitives.choice import motions_of
 
-    whole = motions_of(went.made, network)[0]
+    whole = lock_feet(motions_of(went.made, network)[0], follow=False)  # the way of the pelvis is what was asked for
     return replace(whole, rotations=whole.rotations[:, : went.frames], root=whole.root[:, : went.frames])
 
 

@@ -119,7 +119,7 @@ def go_by_policy(
     state, made = start or standing(network, dtype=torch.float32), list[Made]()
     check_clear(torch.tensor(goals), scene, "goal")
     for goal in goals:
-        place = torch.tensor([goal], device=network.mean.device)
+        place, before = torch.tensor([goal], device=network.mean.device), len(made)
         for _ in range(math.ceil(seconds * FPS / FUTURE)):
             said = policy.words(gait, state, place)[0]
             condition = conditions_for(network, [said], 1, 1)[0]
@@ -129,14 +129,18 @@ def go_by_policy(
             if float((frames.pelvis[0, :, 0::2] - place).norm(dim=-1).min()) < NEAR:
                 break
         else:
-            return arrival(tuple(made), place)
-    return arrival(tuple(made), torch.tensor([goals[-1]]))
+            break
+    return arrival(tuple(made), place, before)
 
 
-def arrival(made: tuple[Made, ...], goal: Float[Tensor, "1 2"]) -> Went:
-    """What was made up to the first frame that is within `NEAR` of the goal, or the nearest one."""
+def arrival(made: tuple[Made, ...], goal: Float[Tensor, "1 2"], before: int = 0) -> Went:
+    """What was made up to the first frame that is within `NEAR` of the goal, or the nearest one.
+
+    Frames of the first `before` primitives, on the way to other goals, do not count as there.
+    """
     pelvis = torch.cat([m.pelvis for m in made], 1)[0, :, 0::2].cpu()
     gaps = (pelvis - goal.to(pelvis)).norm(dim=-1)
+    gaps[: before * FUTURE] = torch.inf
     near = (gaps < NEAR).nonzero()
     frame = int(near[0]) if len(near) else int(gaps.argmin())
     return Went(made, frame + 1, float(gaps[frame]), bool(len(near)))
