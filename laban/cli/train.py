@@ -58,6 +58,9 @@ def primitives(
     ] = None,
     minutes: Minutes = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Sequences of four primitives a step.")] = 128,
+    init: Annotated[
+        str | None, typer.Option("--init", help="Streaming weights to start from: embedded, or a folder.")
+    ] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -68,7 +71,7 @@ def primitives(
 
     output = output or Path("runs") / "checkpoints" / f"primitives_{variant}"
     run = run or Path("runs") / f"primitives-{variant}"
-    job = PrimitiveTraining(dataset, output, run, variant, batch, minutes=minutes, seed=seed)
+    job = PrimitiveTraining(dataset, output, run, variant, batch, minutes=minutes, init=init, seed=seed)
     folder = train_primitives(replace(job, steps=steps) if steps else job, quiet=json)
     lines = [f"wrote {folder}" if folder else f"time is up; call again to go on with {run}"]
     emit({"checkpoint": str(folder) if folder else None, "run": str(run)}, json, lines)

@@ -18,7 +18,7 @@ from models.text.encoder import TextEncoder
 from motion.prompts import STAND
 from motion.training_data import Bank, Span, TextNoise
 
-WORDS = 24
+WORDS = 12
 """Tokens of a caption that are kept; prompts of a stream are short."""
 IDLE_TEXTS = (STAND, "a person stands", "stand still", "stop", "a person stops", "someone is standing idle", "wait",
               "idle", "a person is standing and waiting", "do nothing")  # fmt: skip

@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from models.body.skeleton import JOINT, JOINT_NAMES, NUM_BODY
 from models.diffusion.denoiser import Condition
 from models.diffusion.schedule import add_noise
 from models.representation import primitive
 from models.representation.primitive import FUTURE, HISTORY
-from motion.primitives.data import Sequences, features_of
+from models.rotations import axis_angle_to_matrix
+from motion.primitives.data import Sequences, windows_of
 from motion.primitives.network import PrimitiveModel
 
 Truth = tuple[Tensor, Tensor, Tensor]
@@ -46,9 +48,16 @@ HISTORY_NOISE, HISTORY_DRIFT = 0.02, 0.1
 share, as in a roll-out that has drifted (a row's share of it is a random number from 0 to 1, squared)."""
 HEIGHT_DRIFT = 0.5
 """The same of what both frames share in the height of the pelvis, which roll-outs lose first: some 8 cm."""
+POSTURE_DRIFT = {
+    "pelvis": 9.0, "spine1": 5.0, "spine2": 4.0, "spine3": 5.0, "neck": 7.0, "head": 7.0, "hip": 5.0, "knee": 5.0,
+    "ankle": 5.0, "foot": 2.0, "collar": 3.0, "shoulder": 8.0, "elbow": 8.0, "wrist": 5.0,
+}  # fmt: skip
+"""Degrees (deviation, about each axis) that both frames share in how joints are turned: postures that roll-outs come to
+in minutes, such as leaning back, from which the way back has to be learnt."""
 _U = torch.arange(1, FUTURE + 1) / FUTURE
 RETURN = 1 - _U * _U * (3 - 2 * _U)
 """Share of the history's deviation from the data that is wanted of each future frame: a gentle way back, not a jump."""
+HIPS = [JOINT["left_hip"], JOINT["right_hip"]]
 OWN_NOISE = (0.7, 0.3)
 """Noise, as shares of the schedule, from which predicted histories are made: the data as the network would do it. From
 pure noise, as in DART, it does something else, after which the rest of the data is no sensible way to go on."""
@@ -113,18 +122,44 @@ def _unrolled(
     previous: Tensor | None = None
     count = batch.second.shape[1]
     for k in range(count):
-        frames = network.normalise(features_of(batch, k, network.rest))
-        given, future = frames[:, :HISTORY], frames[:, HISTORY:]
-        history = given + _disturbance(given, generator)
+        rotations, pelvis = windows_of(batch, k)
+        kept = torch.zeros(len(pelvis), dtype=torch.bool, device=pelvis.device)
         if previous is not None:
-            chosen = torch.rand(len(given), generator=generator, device=given.device) < batch.own
-            history = torch.where(chosen[:, None, None], previous, history)
+            kept = torch.rand(len(pelvis), generator=generator, device=pelvis.device) < batch.own
+        drifted = torch.where(kept[:, None, None, None, None], rotations[:, :HISTORY],
+                              drifted_posture(rotations[:, :HISTORY], generator))  # fmt: skip
+        place = primitive.placement(drifted, pelvis[:, :HISTORY])
+        frames = network.normalise(primitive.encode(*place.into(rotations, pelvis), network.rest))
+        given, future = frames[:, :HISTORY], frames[:, HISTORY:]
+        history = network.normalise(primitive.encode(*place.into(drifted, pelvis[:, :HISTORY]), network.rest))
+        history = history + _disturbance(given, generator)
+        if previous is not None:
+            history = torch.where(kept[:, None, None], previous, history)
         future = future + RETURN.to(future)[:, None] * (history - given)[:, -1:]
         yield given, future, history
         previous = None
         if k + 1 < count and float(batch.own) > 0:
             with torch.no_grad():
                 previous = carried_on(network, own(network, batch, k, history, future))
+
+
+def drifted_posture(
+    rotations: Float[Tensor, "batch frames 22 3 3"], generator: torch.Generator
+) -> Float[Tensor, "batch frames 22 3 3"]:
+    """The same frames by somebody who leans, whose feet stay as they were; `POSTURE_DRIFT` says how much."""
+    names = [name.removeprefix("left_").removeprefix("right_") for name in JOINT_NAMES[:NUM_BODY]]
+    degrees = torch.tensor([POSTURE_DRIFT[name] for name in names], device=rotations.device)
+    shape = (len(rotations), 1, NUM_BODY, 3)
+    angle = torch.randn(shape, generator=generator, device=rotations.device) * torch.deg2rad(degrees)[:, None]
+    angle[:, :, 0, 1] = 0  # where the pelvis is headed, is forward
+    angle *= torch.rand(len(rotations), 1, 1, 1, generator=generator, device=rotations.device) ** 2
+    turn = axis_angle_to_matrix(angle)
+    legs = rotations[:, :, 0, None] @ rotations[:, :, HIPS]
+    pelvis = turn[:, :, 0] @ rotations[:, :, 0]
+    drifted = rotations @ turn
+    drifted[:, :, HIPS] = pelvis[:, :, None].transpose(-1, -2) @ legs @ turn[:, :, HIPS]
+    drifted[:, :, 0] = pelvis
+    return drifted
 
 
 def _disturbance(history: Tensor, generator: torch.Generator) -> Tensor:

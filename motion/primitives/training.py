@@ -23,7 +23,7 @@ from motion.primitives.card import model_card
 from motion.primitives.data import SequenceBatches, Sequences, features_of, stance, statistics
 from motion.primitives.distill import pool_batches, student_loss
 from motion.primitives.losses import denoiser_loss, vae_loss
-from motion.primitives.network import PrimitiveConfig, PrimitiveModel, save_primitives
+from motion.primitives.network import PrimitiveConfig, PrimitiveModel, load_primitives, save_primitives
 from motion.train import LICENCES, choose_records
 
 STAGES = ("vae", "denoiser", "student")
@@ -49,6 +49,8 @@ class PrimitiveTraining:
     """Of the three stages."""
     own: tuple[float, float] = (0.35, 0.6)
     """Shares of a stage at which predicted histories begin, and from which there are no others (DART 3.4)."""
+    init: str | Path | None = None
+    """Weights to start from (VAE and denoiser), at half the learning rate, on predicted histories from the start."""
     seed: int = 0
 
 
@@ -65,9 +67,12 @@ def train_primitives(job: PrimitiveTraining, *, quiet: bool = False) -> Path | N
     torch.manual_seed(job.seed)
     rest = load_body(OPEN_BODY).joint_template
     network = PrimitiveModel(config, rest)
+    if job.init is not None:
+        network.load_state_dict(load_primitives(job.init).state_dict())
     mean, std = statistics(batches, rest)
-    network.mean.copy_(mean)
-    network.std.copy_(std)
+    if job.init is None:
+        network.mean.copy_(mean)
+        network.std.copy_(std)
     network.stance.copy_(stance(batches, rest))
     for stage in STAGES:
         network = _train_stage(job, stage, network, batches, minutes=_left(end), quiet=quiet)
@@ -83,9 +88,11 @@ def _train_stage(
 ) -> PrimitiveModel:  # fmt: skip
     steps = job.steps[STAGES.index(stage)]
     config = TrainConfig(steps=steps, lr=1e-3, muon_lr=0.02, warmup=100, seed=job.seed)
+    if job.init is not None:
+        config = replace(config, lr=5e-4, muon_lr=0.01)
     network.requires_grad_(False)
     {"vae": network.vae, "denoiser": network.denoiser, "student": network.student}[stage].requires_grad_(True)
-    own = (round(job.own[0] * steps), round(job.own[1] * steps))
+    own = (0, 0) if job.init is not None else (round(job.own[0] * steps), round(job.own[1] * steps))
     rising = SequenceBatches(batches.bank, batches.encoder, batch=batches.batch, primitives=batches.primitives,
                              seed=batches.seed + STAGES.index(stage), own=own)  # fmt: skip
     source: Callable[[int], object] = rising
