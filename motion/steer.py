@@ -34,21 +34,26 @@ UNTIL = 0.2
 """Noise level t / steps below which pose and limbs are left to the network, which smooths them; the root is led on."""
 
 
-def hooks(constraints: Constraints, network: Generator, lengths: Sequence[int]) -> tuple[Guide | None, Overwrite]:
+def hooks(
+    constraints: Constraints | Sequence[Constraints], network: Generator, lengths: Sequence[int]
+) -> tuple[Guide | None, Overwrite]:
     """`guide` and `overwrite` of `sample` for a batch of normalised features, whose rows have these frames.
+
+    Constraints are those of all rows, or of each.
 
     `overwrite` meets all constraints by smooth corrections (`motion.enforce`) of each row; in the last steps only those
     of the root. `guide`, before it, lets the whole body go towards targets of hands and feet by the gradient of their
     distance; None where there are none.
     """
     rest = network.rest.double().cpu()
+    each = [constraints] * len(lengths) if isinstance(constraints, Constraints) else list(constraints)
 
     def overwrite(x0: Tensor, t: int) -> Tensor:
         bring = enforced if t >= UNTIL * network.schedule.steps else _on_its_way
         result = x0.clone()
         features = network.restore(x0.float()).double().cpu()
-        for row, own, frames in zip(result, features, lengths, strict=True):
-            done = bring(_clip(own[:frames], rest), constraints, rest, PACE)
+        for row, own, frames, wanted in zip(result, features, lengths, each, strict=True):
+            done = bring(_clip(own[:frames], rest), wanted, rest, PACE)
             row[:frames] = network.normalise(_features(done, own[:frames], network)).to(row)
         return result
 
@@ -56,11 +61,12 @@ def hooks(constraints: Constraints, network: Generator, lengths: Sequence[int]) 
         if t < UNTIL * network.schedule.steps:
             return x0
         result = x0.clone()
-        for row, frames in zip(result, lengths, strict=True):
-            row[:frames] = _descend(row[:frames].float(), constraints, network, rest).to(row)
+        for row, frames, wanted in zip(result, lengths, each, strict=True):
+            if wanted.joints:
+                row[:frames] = _descend(row[:frames].float(), wanted, network, rest).to(row)
         return result
 
-    return (guide if constraints.joints else None), overwrite
+    return (guide if any(wanted.joints for wanted in each) else None), overwrite
 
 
 def _on_its_way(clip: Clip, constraints: Constraints, rest: Tensor, pace: Pace) -> Clip:

@@ -1,7 +1,8 @@
 """Samplers as plain functions over `denoise(x_t, t) -> x0`; differentiable, with hooks.
 
-The hooks: *slice* and *compose* wrap `denoise` (`windowed`), *guide* and *overwrite* are arguments of `sample`
-(`guide(x0, x_t, t) -> x0` before the step, `overwrite(x0, t) -> x0` after it and once more at the end).
+The hooks: *slice* and *compose* wrap `denoise` (`windowed`), *guide*, *overwrite* and *lead* are arguments of `sample`
+(`guide(x0, x_t, t) -> x0` before the step, `overwrite(x0, t) -> x0` after it and once more at the end;
+`lead(mean, next_t, variance) -> mean` changes what the next step starts from, before noise is added to it).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """(x_t (batch, ...), t (batch,)) -> predicted x0 (batch, ...)."""
 Guide = Callable[[Tensor, Tensor, int], Tensor]
 Overwrite = Callable[[Tensor, int], Tensor]
+Lead = Callable[[Tensor, int, float], Tensor]
 Method = Literal["ddpm", "ddim", "dpm++"]
 
 
@@ -38,7 +40,7 @@ class SamplerConfig:
 def sample(
     denoise: Denoise, noise: Tensor, schedule: NoiseSchedule, config: SamplerConfig = SamplerConfig(), *,
     generator: torch.Generator | None = None, guide: Guide | None = None, overwrite: Overwrite | None = None,
-    progress: Callable[[int], None] | None = None,
+    lead: Lead | None = None, progress: Callable[[int], None] | None = None,
 ) -> Tensor:  # fmt: skip
     """Denoise `noise` (batch, ...) to a clean sample of the same shape."""
     steps = {"ddpm": _ddpm_step, "ddim": _ddim_step, "dpm++": _dpm_step}
@@ -55,7 +57,13 @@ def sample(
             x0 = overwrite(x0, t)
         next_t = times[index + 1] if index + 1 < len(times) else -1
         state = _Step(x, x0, t, next_t, previous)
-        x = step(schedule, state, config, generator) if next_t >= 0 else x0
+        if next_t >= 0:
+            mean, fresh = step(schedule, state, config)
+            if lead is not None:
+                mean = lead(mean, next_t, posterior_variance(schedule, t, next_t))
+            x = mean if fresh is None else mean + fresh * _randn(mean, generator)
+        else:
+            x = x0
         previous = (t, x0)
         if progress is not None:
             progress(index + 1)
@@ -80,25 +88,35 @@ def _randn(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)
 
 
-def _ddpm_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig, generator: torch.Generator | None) -> Tensor:
+def posterior_variance(schedule: NoiseSchedule, t: int, next_t: int) -> float:
+    """Variance of x at `next_t` given x at `t` and the clean sample (Ho et al. 2020, eq. 7), between any two steps."""
+    (alpha, sigma), (alpha_n, sigma_n) = _scales(schedule, t, torch.ones(())), _scales(schedule, next_t, torch.ones(()))
+    return float(sigma_n**2 / sigma**2 * (1 - (alpha / alpha_n) ** 2))
+
+
+Mean = tuple[Tensor, Tensor | None]
+"""Where a step leads to, and how much fresh noise is added to it; None: none, and none is drawn."""
+
+
+def _ddpm_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig) -> Mean:
     """Ancestral step: posterior of eq. 7, Ho et al. 2020, between any two steps."""
     (alpha, sigma), (alpha_n, sigma_n) = _scales(schedule, s.t, s.x), _scales(schedule, s.next_t, s.x)
     ratio = (alpha / alpha_n) ** 2
     mean = alpha_n * (1 - ratio) / sigma**2 * s.x0 + (alpha / alpha_n) * sigma_n**2 / sigma**2 * s.x
     variance = sigma_n**2 / sigma**2 * (1 - ratio)
-    return mean + (variance if config.variance_noise else variance.sqrt()) * _randn(s.x, generator)
+    return mean, variance if config.variance_noise else variance.sqrt()
 
 
-def _ddim_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig, generator: torch.Generator | None) -> Tensor:
+def _ddim_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig) -> Mean:
     """Song et al. 2021, eq. 12 with sigma scaled by eta (eq. 16)."""
     (alpha, sigma), (alpha_n, sigma_n) = _scales(schedule, s.t, s.x), _scales(schedule, s.next_t, s.x)
     eps = (s.x - alpha * s.x0) / sigma
     fresh = config.eta * sigma_n / sigma * (1 - (alpha / alpha_n) ** 2).clamp(min=0).sqrt()
     x = alpha_n * s.x0 + (sigma_n**2 - fresh**2).clamp(min=0).sqrt() * eps
-    return x + fresh * _randn(s.x, generator) if config.eta > 0 else x
+    return x, fresh if config.eta > 0 else None
 
 
-def _dpm_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig, generator: torch.Generator | None) -> Tensor:
+def _dpm_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig) -> Mean:
     """DPM-Solver++(2M), data prediction: Lu et al. 2022, algorithm 2."""
     (alpha, sigma), (alpha_n, sigma_n) = _scales(schedule, s.t, s.x), _scales(schedule, s.next_t, s.x)
     half_log_snr = (alpha / sigma).log()
@@ -108,7 +126,7 @@ def _dpm_step(schedule: NoiseSchedule, s: _Step, config: SamplerConfig, generato
         alpha_p, sigma_p = _scales(schedule, s.previous[0], s.x)
         r = (half_log_snr - (alpha_p / sigma_p).log()) / h
         x0 = (1 + 0.5 / r) * s.x0 - 0.5 / r * s.previous[1]
-    return sigma_n / sigma * s.x - alpha_n * torch.expm1(-h) * x0
+    return sigma_n / sigma * s.x - alpha_n * torch.expm1(-h) * x0, None
 
 
 def guided(conditional: Denoise, unconditional: Denoise, scale: float) -> Denoise:
