@@ -12,15 +12,17 @@ import pytest
 import torch
 
 from laban.errors import LabanError
+from models.body.kinematics import forward_kinematics
 from models.body.model import OPEN_BODY, load_body
+from models.body.skeleton import JOINT
 from models.diffusion.denoiser import Condition, DenoiserConfig
 from models.representation import primitive, rifke
 from models.representation.primitive import FUTURE, HISTORY
-from models.rotations import axis_angle_to_matrix, yaw_rotation
+from models.rotations import axis_angle_to_matrix, geodesic_angle, yaw_rotation
 from models.text.encoder import CachedEncoder, OneText
-from motion.primitives import distill
+from motion.primitives import distill, losses
 from motion.primitives.data import PrimitiveMix, SequenceBatches, Sequences, statistics, windows_of
-from motion.primitives.losses import carried_on, denoiser_loss, vae_loss
+from motion.primitives.losses import carried_on, denoiser_loss, drifted_posture, vae_loss
 from motion.primitives.network import (
     FEATURES,
     PrimitiveConfig,
@@ -29,6 +31,7 @@ from motion.primitives.network import (
     save_primitives,
 )
 from motion.primitives.rollout import STUDENT, Sampling, State, ground, joined, noise_for, repeated, standing, step
+from motion.primitives.training import PrimitiveTraining, started
 from motion.training_data import Bank, Span, TextNoise
 
 REST = load_body(OPEN_BODY).joint_template
@@ -226,6 +229,34 @@ def test_a_predicted_history_changes_what_later_primitives_learn_from() -> None:
 
 
 @pytest.mark.slow
+def test_somebody_drifted_leans_with_the_feet_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    rotations, _ = wander(40, dtype=torch.float32)
+    history = rotations[0].unflatten(0, (20, 2))
+    generator = torch.Generator().manual_seed(3)
+    drifted = drifted_posture(history, generator)
+    turned = geodesic_angle(history, drifted)
+    assert 2 < float(turned.mean().rad2deg()) < 8 and float(turned.amax()) > 0.15
+    torch.testing.assert_close(turned[:, 0, 3:], turned[:, 1, 3:], atol=1e-3, rtol=0)  # both frames alike
+    monkeypatch.setattr(losses, "POSTURE_DRIFT", {name: 15.0 * (name == "pelvis") for name in losses.POSTURE_DRIFT})
+    leaning = drifted_posture(history, generator)
+    rest = REST[:22].float()
+    before, after = (forward_kinematics(x, rest, torch.zeros(20, 2, 3))[0] for x in (history, leaning))
+    legs = [JOINT["left_hip"], JOINT["left_knee"], JOINT["left_ankle"], JOINT["left_foot"]]
+    torch.testing.assert_close(before[:, :, legs].diff(dim=2), after[:, :, legs].diff(dim=2), atol=1e-5, rtol=0)
+    assert float((before - after)[:, :, JOINT["head"]].norm(dim=-1).amax()) > 0.05
+
+
+def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
+    network = model()
+    for layer in (network.vae.out, network.denoiser.out):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    save_primitives(tmp_path / "first", network, "card")
+    again = started(PrimitiveTraining(tmp_path, tmp_path, tmp_path, config=SMALL, init=tmp_path / "first"), SMALL)
+    assert torch.allclose(again.denoiser.out.weight, network.denoiser.out.weight, atol=1e-2)
+    with pytest.raises(LabanError, match="latent 8"):
+        started(PrimitiveTraining(tmp_path, tmp_path, tmp_path, init=tmp_path / "first"), PrimitiveConfig())
+
+
 def test_the_vae_learns_one_movement_and_the_denoiser_to_make_it() -> None:
     torch.manual_seed(0)
     rotations, pelvis = wander(HISTORY + FUTURE, 3, torch.float32)

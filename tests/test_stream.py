@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,11 +20,14 @@ from models.diffusion.denoiser import DenoiserConfig
 from models.representation import primitive
 from models.representation.primitive import FUTURE
 from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, digest_of, save_goal_policy
+from motion.primitives.choice import AHEAD, FIRST, PACE, PAST, Futures
 from motion.primitives.frames import FPS, Frame
 from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
+from motion.primitives.orders import Order, parse_order
 from motion.primitives.played import PlayedScore, play
-from motion.primitives.rollout import Made
-from motion.primitives.stream import MotionStream, StreamConfig, Voice, merged
+from motion.primitives.rollout import Made, State
+from motion.primitives.stream import MotionStream, StreamConfig
+from motion.primitives.voices import Voice, merged
 from motion.prompts import STAND
 
 KNOWN = (("walk", 9), ("wave", 9), ("stand", 9), ("sit down", 9), ("jump", 9), ("run", 9))
@@ -133,6 +137,22 @@ def test_a_voice_for_an_arm_leaves_the_rest_alone(weights: Path) -> None:
     del alone
 
 
+def test_a_line_names_parts_and_places() -> None:
+    assert parse_order(" wave  [right arm + head] ") == Order("wave", ("right arm", "head"))
+    assert parse_order("walk to 2 -1.5") == Order("walk", (), (2.0, -1.5))
+    assert parse_order("go to 0,1") == Order("a person walks forward", (), (0.0, 1.0))
+    assert parse_order("walk to the door") == Order("walk to the door")
+    for line, told in (("wave [", "found 'wave \\['"), ("wave []", "accepted"), ("wave [tail]", "unknown body part")):
+        with pytest.raises(LabanError, match=told):
+            parse_order(line)
+
+
+def test_parts_in_the_text_are_parts(weights: Path) -> None:
+    written, given = MotionStream(weights), MotionStream(weights)
+    assert written.say("wave [right arm]") == given.say("wave", parts=["right arm"])
+    assert same(frames(written, 16), frames(given, 16))
+
+
 def test_merging_takes_each_part_from_its_voice(weights: Path) -> None:
     rotations = torch.arange(6.0).view(6, 1, 1, 1, 1).expand(6, 8, 22, 3, 3)
     pelvis = torch.arange(6.0).view(6, 1, 1).expand(6, 8, 3)
@@ -176,14 +196,43 @@ def test_saying_from_many_threads_never_tears_a_frame(weights: Path) -> None:
     assert [f.index for f in made] == list(range(40))
 
 
-def test_candidates_are_judged_together_and_a_word_discards_what_was_planned(weights: Path) -> None:
+def test_futures_that_go_farther_are_kept_and_grow_a_little_at_a_time(weights: Path) -> None:
+    stream, drawn = MotionStream(weights), []
+
+    def draw(state: State, voices: Sequence[Voice]) -> Made:
+        drawn.append(voices[0])
+        return stream._drawn(state, voices)
+
+    def farthest(past: Sequence[Made], futures: Sequence[Made], text: str) -> int:
+        assert len(past) <= PAST and FIRST <= len(futures) <= AHEAD
+        return int(futures[-1].pelvis[:, -1, 2].argmax())
+
+    def way(people: int, count: int = 12) -> tuple[float, list[int]]:
+        planner, state, calls = Futures(people, draw, farthest), stream.state, []
+        for _ in range(count):
+            drawn.clear()
+            made = planner.next(state, stream.voices)
+            assert made.pelvis.shape == (1, FUTURE, 3)
+            state, calls = made.state, [*calls, len(drawn)]
+        return float(state.pelvis[0, -1, 2]), calls
+
+    with torch.inference_mode():
+        alone, _ = way(1)
+        far, calls = way(16)
+    assert far > alone
+    assert calls[0] == FIRST + PACE and max(calls[1:]) <= PACE
+
+
+def test_a_word_and_an_end_discard_what_was_planned(weights: Path) -> None:
     stream = MotionStream(weights, text="walk", config=StreamConfig(candidates=3))
     frames(stream, FUTURE)
     stream.say("run")
     assert frames(stream, 1)[0].text == "run"
-    for bad in (0, 17):
-        with pytest.raises(LabanError, match="candidates"):
-            StreamConfig(candidates=bad)
+    stream.perform([Voice("jump", PARTS, 2, STAND)])
+    frames(stream, FUTURE)  # the rest of this primitive, and the next
+    texts = [f.text for f in frames(stream, 5 * FUTURE)]
+    assert texts.count("jump") == 2 * FUTURE - 1 and texts[-1] == STAND
+    assert [stream.primitive()[0].text for _ in range(3)] == [STAND] * 3
 
 
 def test_a_score_is_played_with_its_tracks_and_its_length(weights: Path) -> None:

@@ -1,8 +1,9 @@
-"""Best of several futures: the one that the motion-text encoder finds nearest to the words."""
+"""Best of several futures: those that the motion-text encoder finds nearest to the words, planned while others play."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,15 +15,85 @@ from models.text.known import KnownActions
 from motion.candidates import rated
 from motion.primitives.frames import FPS
 from motion.primitives.network import PrimitiveModel
-from motion.primitives.rollout import Made
+from motion.primitives.rollout import Made, State
+from motion.primitives.voices import Voice, later
 
 RATED_FPS = 20.0
 """What motion encoders read."""
+FIRST, AHEAD = 2, 6
+"""Primitives that are drawn before anything is shown after a word (0.53 s), and the most that are judged together."""
+PACE = 2
+"""Primitives that the next futures grow by while one is shown."""
+PAST = 5
+"""Primitives shown before under the same words, with which futures are judged: a second and a third."""
+
+Draw = Callable[[State, Sequence[Voice]], Made]
+"""(people, what drives them) -> their next primitive, each with noise of its own."""
 
 
-def best_ahead(made: Sequence[Made], text: str, network: PrimitiveModel, known: KnownActions) -> int:
-    """Which of the people, whose primitives follow one another in `made`, does best what `text` says."""
-    motions = motions_of(made, network)
+class Futures:
+    """Plans the stream of one person as the best of `people` futures, a little with every primitive that is shown.
+
+    While the chosen future is shown, the next ones grow from its end; when it is over, the best of these is chosen. So
+    no primitive has to wait for a whole future, save the first ones after a word, which are judged by `FIRST` alone.
+    """
+
+    def __init__(self, people: int, draw: Draw, best: Callable[[Sequence[Made], Sequence[Made], str], int]) -> None:
+        """`best(past, futures, text)` gives the number of the future to keep; the past is the same for all."""
+        self._people, self._draw, self._best = people, draw, best
+        self._words: tuple[str, ...] = ()
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop what was planned and shown: other words hold, or the person is somewhere else."""
+        self._past: deque[Made] = deque(maxlen=PAST)
+        self._plan: deque[Made] = deque()
+        self._grown: list[Made] = []
+
+    def next(self, state: State, voices: Sequence[Voice]) -> Made:
+        """The next primitive of somebody in `state`, driven by `voices`."""
+        words = _words(voices)
+        if words != self._words:
+            self._words = words
+            self.clear()
+        if not self._plan:
+            while len(self._grown) < FIRST and self._grow(state, voices, words):
+                pass
+            kept = self._best(list(self._past), self._grown, words[0])
+            self._plan.extend(made.people(slice(kept, kept + 1)) for made in self._grown)
+            self._grown = []
+        made = self._plan.popleft()
+        self._past.append(made)
+        following = later(voices)
+        for _ in range(len(self._plan)):
+            following = later(following)
+        if _words(following) == words:
+            for _ in range(PACE):
+                self._grow((self._plan[-1] if self._plan else made).state, following, words)
+        return made
+
+    def _grow(self, state: State, voices: Sequence[Voice], words: tuple[str, ...]) -> bool:
+        """One primitive more for each future, which starts in `state`; False where they are long enough."""
+        for _ in self._grown:
+            voices = later(voices)
+        if len(self._grown) >= AHEAD or _words(voices) != words:
+            return False
+        start = self._grown[-1].state if self._grown else state.repeated(self._people)
+        self._grown.append(self._draw(start, voices))
+        return True
+
+
+def _words(voices: Sequence[Voice]) -> tuple[str, ...]:
+    return tuple(voice.text for voice in voices)
+
+
+def best_future(
+    past: Sequence[Made], futures: Sequence[Made], text: str, network: PrimitiveModel, known: KnownActions
+) -> int:
+    """Which of the people in `futures`, primitives that follow one another after `past`, does best what `text` says."""
+    people = len(futures[0].pelvis)
+    before = [made.people(torch.zeros(people, dtype=torch.long, device=made.pelvis.device)) for made in past]
+    motions = motions_of([*before, *futures], network)
     rating = rated([resample(motion, RATED_FPS) for motion in motions], [text], known)
     return int(np.argmax([r.score for r in rating]))
 

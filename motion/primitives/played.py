@@ -9,7 +9,8 @@ from laban.timeline import PARTS, Timeline
 from models.representation.primitive import FUTURE
 from models.text.parts import explain
 from motion.primitives.frames import FPS, Frame
-from motion.primitives.stream import MotionStream, Said, Voice
+from motion.primitives.stream import MotionStream, Said
+from motion.primitives.voices import Voice
 from motion.prompts import Staged, stage
 
 

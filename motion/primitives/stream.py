@@ -11,7 +11,8 @@ import re
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,24 +25,24 @@ from laban.errors import LabanError
 from laban.timeline import PARTS, canonical_part
 from models.body.planting import FootLock
 from models.body.skeleton import NUM_BODY
-from models.body.skeleton import PARTS as PART_JOINTS
 from models.devices import pick_device
 from models.diffusion.denoiser import Condition
 from models.representation.primitive import FUTURE
 from models.text.dictionary import load_dictionary
 from models.text.known import KnownActions, load_known
-from motion.primitives.choice import best_ahead
+from motion.primitives.choice import Futures, best_future
 from motion.primitives.distill import GUIDANCE
 from motion.primitives.endings import endings, stops
 from motion.primitives.frames import FPS, Frame
 from motion.primitives.network import PrimitiveModel, load_primitives
+from motion.primitives.orders import WALK, parse_order
 from motion.primitives.rollout import STUDENT, Made, Sampling, State, condition_of, noise_for, standing, step
+from motion.primitives.voices import Voice, later, merged, taken
 from motion.prompts import STAND, idle_after
 
 if TYPE_CHECKING:
     from motion.navigation.goal_policy import GoalPolicy
 
-WALK = "a person walks forward"
 WARM_UP = 2
 """Primitives that are made and not shown: from the average stance to a person who stands."""
 LONGEST = 300
@@ -52,8 +53,6 @@ MOST = 16
 """Candidates that one moment may have."""
 FARTHEST, NEAR = 1000.0, 0.3
 """Metres: how far away a goal may be, and from where it is reached."""
-AHEAD = 6
-"""Primitives that candidates are judged by (1.6 s)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class StreamConfig:
     idle: bool = True
     """Actions that end by themselves are followed by idling; False: every text goes on until the next."""
     candidates: int = 1
-    """Futures of 1.6 s that are drawn whenever words change or these run out; the best fit to the words is kept."""
+    """Futures that are drawn while another is shown (`motion.primitives.choice`); the best fit to the words is kept."""
     lock: bool = True
     """Hold planted feet where they stand (`models.body.planting`); False: as the network made it."""
     device: str = "auto"
@@ -98,16 +97,6 @@ class Said:
     parts: tuple[str, ...] = PARTS
 
 
-@dataclass(frozen=True)
-class Voice:
-    """A text that moves some parts of the body, for so many more primitives (None: for good), and what follows it."""
-
-    text: str
-    parts: tuple[str, ...]
-    left: int | None
-    then: str
-
-
 class MotionStream(Iterator[Frame]):
     """Endless frames at 30 fps of a person who does what was said last. `say` may be called from any thread."""
 
@@ -127,7 +116,8 @@ class MotionStream(Iterator[Frame]):
         self._generator = torch.Generator().manual_seed(config.seed)
         self._lock = threading.Lock()
         self._frames: deque[Frame] = deque()
-        self._ahead: deque[tuple[State, Made]] = deque()
+        best = partial(best_future, network=self.network, known=self.known)
+        self._futures = Futures(config.candidates, self._drawn, best) if config.candidates > 1 else None
         self._index, self._checkpoint = 0, checkpoint
         self._goal: tuple[GoalPolicy, torch.Tensor] | None = None
         self.voices: tuple[Voice, ...] = (Voice(STAND, PARTS, None, STAND),)
@@ -135,16 +125,22 @@ class MotionStream(Iterator[Frame]):
             for _ in range(WARM_UP):
                 self._make()
             self.state = self.state.local()
+            self._replan()
         if text != STAND:
             self.say(text)
 
     def say(self, text: str, *, parts: Sequence[str] = ()) -> Said:
         """Do this from the next primitive on (within 0.27 s); with `parts`, only with these parts of the body.
 
-        Raises LabanError for a text that is empty or too long, and for parts that there are not.
+        The text may name parts and places itself (`motion.primitives.orders`). Raises LabanError for a text that is
+        empty or too long, for parts that there are not, and where `go` does.
         """
-        wanted = _checked(text)
-        own = tuple(dict.fromkeys(canonical_part(part) for part in parts)) or PARTS
+        order = parse_order(text)
+        wanted = _checked(order.text)
+        if order.place is not None:
+            self.go(*order.place, gait=wanted)
+            return Said(wanted, f"goes to ({order.place[0]:g}, {order.place[1]:g})", True, None)
+        own = tuple(dict.fromkeys(canonical_part(part) for part in parts or order.parts)) or PARTS
         leaning = self.known.leaning(wanted)
         told, sure = leaning.summary(), leaning.nearness != "far" and self._familiar(wanted)
         ended = endings([wanted], self.known)[0]
@@ -156,13 +152,11 @@ class MotionStream(Iterator[Frame]):
                 told, sure = f"rests: {voice.text}", True
             else:
                 voice = Voice(wanted, own, left, then)
-            self.voices, self._goal = _taken(self.voices, voice), None
-            self._ahead.clear()
+            self.voices, self._goal = taken(self.voices, voice), None
+            self._replan()
         return Said(wanted, told, sure, seconds, own)
 
-    def go(
-        self, x: float, z: float, *, gait: str = "a person walks forward", policy: str | Path = "goal_policy"
-    ) -> None:
+    def go(self, x: float, z: float, *, gait: str = WALK, policy: str | Path = "goal_policy") -> None:
         """Go to a place on the floor, metres, and rest there; saying or performing something ends it.
 
         A policy trained for this checkpoint (`laban train goal-policy`) chooses the noise of the student's primitives.
@@ -177,14 +171,18 @@ class MotionStream(Iterator[Frame]):
         with self._lock:
             self.voices = (Voice(_checked(gait), PARTS, None, STAND),)
             self._goal = guide, place
-            self._ahead.clear()
+            self._replan()
 
     def perform(self, voices: Sequence[Voice]) -> None:
         """Let these voices, which own every part once, drive from the next primitive on (a score played live)."""
         with self._lock:
             if tuple(voices) != self.voices:
                 self.voices, self._goal = tuple(voices), None
-                self._ahead.clear()
+                self._replan()
+
+    def _replan(self) -> None:
+        if self._futures:
+            self._futures.clear()
 
     def __iter__(self) -> MotionStream:
         return self
@@ -199,7 +197,7 @@ class MotionStream(Iterator[Frame]):
         with self._lock:
             said = " + ".join(voice.text for voice in self.voices)
             made = self._make()
-            self.voices = _later(self.voices)
+            self.voices = later(self.voices)
         root = (made.pelvis[0] - self.network.rest[0].to(made.pelvis)).float().cpu().numpy()
         rotations = made.rotations[0].float().cpu().numpy()
         if self._lock_feet is not None:
@@ -212,31 +210,22 @@ class MotionStream(Iterator[Frame]):
 
     @torch.inference_mode()
     def _make(self) -> Made:
-        if not self._ahead:
-            self._ahead.extend(self._plan())
-        self.state, made = self._ahead.popleft()
+        if self._goal is not None:
+            self.state, made = self._led(*self._goal)
+        else:
+            made = (
+                self._futures.next(self.state, self.voices) if self._futures else self._drawn(self.state, self.voices)
+            )
+            self.state = made.state
         return made
 
-    def _plan(self) -> list[tuple[State, Made]]:
-        """The next primitive; with several candidates the next `AHEAD`, the best of them."""
-        if self._goal is not None:
-            return [self._led(*self._goal)]
-        n = self.config.candidates
-        texts = [voice.text for voice in self.voices]
-        condition = self._condition(texts * n)
-        state = self.state.repeated(n)
-        plan: list[tuple[State, Made]] = []
-        for _ in range(AHEAD if n > 1 else 1):
-            noise = noise_for(self.network, n * len(texts), self._generator)
-            _, made = step(self.network, state.repeated(len(texts)), condition, noise, self.config.sampling)
-            made = merged(made, self.voices)
-            state = made.state
-            plan.append((state, made))
-        if n == 1:
-            return plan
-        best = best_ahead([made for _, made in plan], texts[0], self.network, self.known)
-        rows = slice(best, best + 1)
-        return [(state.people(rows), made.people(rows)) for state, made in plan]
+    def _drawn(self, state: State, voices: Sequence[Voice]) -> Made:
+        """The next primitive of everybody in `state`."""
+        people, texts = len(state.pelvis), [voice.text for voice in voices]
+        noise = noise_for(self.network, people * len(texts), self._generator)
+        condition = self._condition(texts * people)
+        _, made = step(self.network, state.repeated(len(texts)), condition, noise, self.config.sampling)
+        return merged(made, voices)
 
     def _led(self, policy: GoalPolicy, goal: torch.Tensor) -> tuple[State, Made]:
         """The next primitive towards a goal; who is there rests."""
@@ -269,42 +258,6 @@ class MotionStream(Iterator[Frame]):
         """How somebody idles who has just done what the leading voice says."""
         leading = max(self.voices, key=lambda voice: len(voice.parts))
         return idle_after(leading.text)
-
-
-def merged(made: Made, voices: Sequence[Voice]) -> Made:
-    """Rows of (people x voices) as people: each body part from its own voice, the way of the root from the legs'."""
-    if len(voices) == 1:
-        return made
-    people = len(made.pelvis) // len(voices)
-    rotations = made.rotations.unflatten(0, (people, len(voices)))
-    owner = torch.zeros(NUM_BODY, dtype=torch.long)
-    for index, voice in enumerate(voices):
-        for part in voice.parts:
-            owner[[joint for joint in PART_JOINTS[part] if joint < NUM_BODY]] = index
-    joints = torch.arange(NUM_BODY)
-    picked = rotations.movedim(1, -4)[..., owner, joints, :, :]
-    return Made(picked, made.pelvis.unflatten(0, (people, len(voices)))[:, int(owner[0])])
-
-
-def _taken(voices: Sequence[Voice], new: Voice) -> tuple[Voice, ...]:
-    """The voices after a new one has taken its parts from them."""
-    kept = [replace(v, parts=tuple(part for part in v.parts if part not in new.parts)) for v in voices]
-    return (*(v for v in kept if v.parts), new)
-
-
-def _later(voices: Sequence[Voice]) -> tuple[Voice, ...]:
-    """The voices one primitive later: one that is over gives its parts back, or idles if there is no other."""
-    left = [v if v.left is None else replace(v, left=v.left - 1) for v in voices]
-    over = [v for v in left if v.left == 0]
-    going = [v for v in left if v.left != 0]
-    if not over:
-        return tuple(left)
-    free = tuple(part for v in over for part in v.parts)
-    if not going:
-        last = max(over, key=lambda v: len(v.parts))
-        return (Voice(last.then, PARTS, None, STAND),)
-    widest = max(going, key=lambda v: len(v.parts))
-    return tuple(replace(v, parts=(*v.parts, *free)) if v is widest else v for v in going)
 
 
 def _checked(text: str) -> str:

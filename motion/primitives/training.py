@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from laban.errors import LabanError
 from models.body.model import OPEN_BODY, load_body
 from models.data.dataset import MotionDataset
 from models.representation import primitive
@@ -65,21 +66,32 @@ def train_primitives(job: PrimitiveTraining, *, quiet: bool = False) -> Path | N
     batches = SequenceBatches(bank, load_text_encoder(config.text), batch=job.batch, primitives=job.primitives,
                               seed=job.seed)  # fmt: skip
     torch.manual_seed(job.seed)
-    rest = load_body(OPEN_BODY).joint_template
-    network = PrimitiveModel(config, rest)
-    if job.init is not None:
-        network.load_state_dict(load_primitives(job.init).state_dict())
-    mean, std = statistics(batches, rest)
+    network = started(job, config)
     if job.init is None:
+        mean, std = statistics(batches, network.rest)
         network.mean.copy_(mean)
         network.std.copy_(std)
-    network.stance.copy_(stance(batches, rest))
+    network.stance.copy_(stance(batches, network.rest))
     for stage in STAGES:
         network = _train_stage(job, stage, network, batches, minutes=_left(end), quiet=quiet)
         if steps_done(job.run / stage) < job.steps[STAGES.index(stage)]:
             return None
     save_primitives(job.output, network, model_card(job.variant, config, records))
     return job.output
+
+
+def started(job: PrimitiveTraining, config: PrimitiveConfig) -> PrimitiveModel:
+    """New networks, or those of `job.init`; LabanError where these have other sizes."""
+    network = PrimitiveModel(config, load_body(OPEN_BODY).joint_template)
+    if job.init is None:
+        return network
+    before = load_primitives(job.init)
+    for name in ("tokens", "latent", "width", "layers", "heads", "hidden", "denoiser", "text", "steps"):
+        found, wanted = getattr(before.config, name), getattr(config, name)
+        if found != wanted:
+            raise LabanError(f"--init {job.init}: {name} {found}; expected {wanted}")
+    network.load_state_dict(before.state_dict())
+    return network
 
 
 def _train_stage(
