@@ -106,12 +106,13 @@ def plan_camera(
     kind: str = "follow",
     azimuth: float | None = None,
     elevation: float = ELEVATION,
+    also: Float[ndarray, "points 3"] | None = None,
 ) -> CameraPath:
     """Cameras for a whole clip that keep every joint, with the flesh around it, inside the middle of the picture.
 
     `follow` moves with the smoothed middle of the people and never turns; `orbit` also turns once in twelve seconds;
     `fixed` stands still and sees the whole path. The view is three-quarter on the way the first person faces at the
-    start, unless `azimuth` (degrees around +Y from +Z) is given.
+    start, unless `azimuth` (degrees around +Y from +Z) is given. A `fixed` camera sees the points of `also`, too.
     Raises LabanError for an unknown kind.
     """
     if kind not in CAMERA_KINDS:
@@ -121,7 +122,8 @@ def plan_camera(
     if kind == "orbit":
         azimuths = azimuths + np.arange(frames) * (360.0 / (ORBIT_SECONDS * fps))
     if kind == "fixed":
-        middle = (joints.min(axis=(0, 1, 2)) + joints.max(axis=(0, 1, 2))) / 2
+        every = joints.reshape(-1, 3) if also is None else np.concatenate([joints.reshape(-1, 3), also])
+        middle = (every.min(axis=0) + every.max(axis=0)) / 2
         targets = np.broadcast_to(middle, (frames, 3)).astype(np.float64)
     else:
         pelvis = joints[:, :, JOINT["pelvis"]]
@@ -129,21 +131,28 @@ def plan_camera(
         targets = gaussian_filter1d(middle.astype(np.float64), SMOOTH_SECONDS * fps, axis=0, mode="nearest")
         # A jump or a squat should be seen as one: the height follows stairs only.
         targets[:, 1] = gaussian_filter1d(targets[:, 1], 3 * SMOOTH_SECONDS * fps, mode="nearest")
-    return _fitted(CameraPath(targets, azimuths, elevation, 1.0), joints, size)
+    return _fitted(CameraPath(targets, azimuths, elevation, 1.0), joints, size, also if kind == "fixed" else None)
 
 
-def _fitted(path: CameraPath, joints: Float[ndarray, "actors frames joints 3"], size: tuple[int, int]) -> CameraPath:
+def _fitted(
+    path: CameraPath, joints: Float[ndarray, "actors frames joints 3"], size: tuple[int, int],
+    also: Float[ndarray, "points 3"] | None,
+) -> CameraPath:  # fmt: skip
     """The path at the smallest distance from which everything fits, its targets moved up or down to use the height.
 
     A point `z` metres behind the target and `y` above it, of radius `r`, fits where `y + r <= t (distance + z)`; the
     shift that makes the bounds from above and from below equal follows in closed form.
     """
     axes = np.stack([path[frame].axes() for frame in range(len(path))])
+    own = joints.shape[2]
+    if also is not None:
+        joints = np.concatenate([joints, np.broadcast_to(also, (*joints.shape[:2], *also.shape))], axis=2)
     x, y, z = np.moveaxis(np.einsum("fij,afkj->afki", axes, joints - path.targets[None, :, None]), -1, 0)
     radius = np.full(joints.shape[2], FLESH)
     radius[JOINT["head"]] = CROWN
-    if joints.shape[2] <= JOINT["left_index1"]:
+    if own <= JOINT["left_index1"]:
         radius[[JOINT["left_wrist"], JOINT["right_wrist"]]] = HAND
+    radius[own:] = 0
     tall = SAFE * np.tan(np.radians(path.fov) / 2)
     wide = tall * size[0] / size[1]
     sideways = float(((np.abs(x) + radius) / wide - z).max())

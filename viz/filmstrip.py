@@ -45,8 +45,10 @@ def still(motion: Motion, seconds: float, look: Look, *, body: BodyModel | None 
     """The moment `seconds` into the motion, seen by the camera that would film all of it."""
     cast = _cast(body, look)
     frame = frame_at(motion, seconds)
-    path = plan_camera(cast.joints(motion), motion.fps, look.size, kind=look.camera, azimuth=look.azimuth)
-    return _picture(cast.at(motion, [frame])[0], path[frame], look)
+    joints = cast.joints(motion)
+    path = look.cameras(joints, motion.fps)
+    around = look.scenery(path, joints, motion.fps)(frame)
+    return _picture([*around, *cast.at(motion, [frame])[0]], path[frame], look)
 
 
 def filmstrip(motion: Motion, count: int, look: Look, *, body: BodyModel | None = None, labels: bool = True) -> Picture:
@@ -79,11 +81,15 @@ def path_picture(
     frames = pick_frames(motion, count)
     joints = cast.joints(motion)[:, frames]
     azimuth = look.azimuth if look.azimuth is not None else _beside_path(joints)
-    camera = plan_camera(joints, motion.fps, look.size, kind="fixed", azimuth=azimuth, elevation=PATH_ELEVATION)[0]
+    if look.room is None:
+        camera = plan_camera(joints, motion.fps, look.size, kind="fixed", azimuth=azimuth, elevation=PATH_ELEVATION)[0]
+    else:
+        camera = replace(look, camera="fixed").cameras(joints, motion.fps)[0]
     strength = [*np.linspace(FAINTEST, 0.75, count - 1), 1.0] if count > 1 else [1.0]
     poses = cast.at(motion, frames.tolist())
     meshes = [replace(mesh, opacity=float(strength[i])) for i, pose in enumerate(poses) for mesh in pose]
-    picture = _picture(meshes, camera, look)
+    around = [] if look.room is None else look.room.meshes()
+    picture = _picture([*around, *meshes], camera, look)
     if labels:
         feet = camera.project(_middles(joints) * [1.0, 0.0, 1.0], look.size)
         below = look.size[1] * 0.035
@@ -128,7 +134,7 @@ def _cast(body: BodyModel | None, look: Look) -> Cast:
 
 def _picture(meshes: Sequence[Mesh], camera: Camera, look: Look) -> Picture:
     with closing(make_renderer(look.renderer, check_size(look.size))) as renderer:
-        return renderer.render(meshes, camera, look.studio.turned(camera.azimuth))
+        return renderer.render(meshes, camera, look.lit(camera.azimuth))
 
 
 def _middles(joints: Float[ndarray, "actors count joints 3"]) -> Float[ndarray, "count 3"]:

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from laban.progress import progress as show_progress
 from models.motion import Motion
 from models.resample import resample
-from viz.camera import CAMERA_KINDS, plan_camera
+from viz.camera import CAMERA_KINDS, CameraPath, plan_camera
 from viz.cast import CLOTHES, Cast, Color
-from viz.renderer import RENDERERS, check_choice, check_size, make_renderer
+from viz.renderer import RENDERERS, Mesh, check_choice, check_size, make_renderer
+from viz.room import Room, room_cameras
 from viz.studio import STUDIO, Studio
 from viz.video import VIDEO_SUFFIXES, check_suffix, open_video
 
@@ -36,6 +37,7 @@ class Look:
     """How pictures are taken: (width, height) in pixels, back end, camera, and who is seen.
 
     `azimuth` is the camera's direction in degrees around +Y from +Z (None: three-quarter on the first person's front).
+    With a `room` the camera looks down into it, from where furniture hides people least, and `fixed` shows all of it.
     """
 
     size: tuple[int, int] = (512, 512)
@@ -45,11 +47,31 @@ class Look:
     colors: tuple[Color | None, ...] = CLOTHES
     skeleton: bool = False
     studio: Studio = STUDIO
+    room: Room | None = None
 
     def __post_init__(self) -> None:
         check_size(self.size)
         check_choice("--renderer", self.renderer, RENDERERS)
         check_choice("--camera", self.camera, CAMERA_KINDS)
+
+    def cameras(self, joints: Float[ndarray, "actors frames joints 3"], fps: float) -> CameraPath:
+        """A camera for each frame."""
+        if self.room is None:
+            return plan_camera(joints, fps, self.size, kind=self.camera, azimuth=self.azimuth)
+        return room_cameras(self.room, joints, fps, self.size, kind=self.camera, azimuth=self.azimuth)
+
+    def scenery(
+        self, path: CameraPath, joints: Float[ndarray, "actors frames joints 3"], fps: float
+    ) -> Callable[[int], list[Mesh]]:
+        """What stands around people in each frame."""
+        if self.room is None:
+            return lambda frame: []
+        room, opacities = self.room, self.room.opacities(path, joints, fps)
+        return lambda frame: room.meshes(opacities[frame])
+
+    def lit(self, azimuth: float) -> Studio:
+        """The studio with its lights where they belong for a camera at this azimuth."""
+        return (self.studio if self.room is None else self.room.studio(self.studio)).turned(azimuth)
 
 
 def film(
@@ -87,13 +109,14 @@ def shots(motion: Motion, look: Look, *, body: BodyModel | None = None) -> Gener
     from models.body.model import load_body
 
     cast = Cast(body or load_body(), look.colors, look.skeleton)
-    path = plan_camera(cast.joints(motion), motion.fps, look.size, kind=look.camera, azimuth=look.azimuth)
-    studio = look.studio.turned(float(path.azimuths[0]))
+    joints = cast.joints(motion)
+    path = look.cameras(joints, motion.fps)
+    scenery, studio = look.scenery(path, joints, motion.fps), look.lit(float(path.azimuths[0]))
     renderer = make_renderer(look.renderer, look.size)
     try:
         with closing(cast.frames(motion)) as frames:
             for frame, meshes in enumerate(frames):
-                yield renderer.render(meshes, path[frame], studio)
+                yield renderer.render([*scenery(frame), *meshes], path[frame], studio)
     finally:
         renderer.close()
 

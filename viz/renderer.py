@@ -28,7 +28,7 @@ class Mesh:
     """A triangle surface in the world (Y up, metres), counter-clockwise seen from outside.
 
     `colors` are sRGB, one a vertex; without them the whole surface is `color`. Below full `opacity` it is a ghost:
-    what lies behind shows through, its own far side does not.
+    what lies behind shows through, its own far side does not. What `casts` nothing throws no shadow.
     """
 
     vertices: Float32[ndarray, "vertices 3"]
@@ -36,6 +36,7 @@ class Mesh:
     colors: UInt8[ndarray, "vertices 3"] | None = None
     color: tuple[int, int, int] = CLAY
     opacity: float = 1.0
+    casts: bool = True
 
     def __post_init__(self) -> None:
         # Kernels are compiled for one memory layout; another would compile them again. No copy where it already is so.

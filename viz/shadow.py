@@ -50,6 +50,7 @@ class ShadowMap:
 
 def cast_shadows(meshes: Sequence[Mesh], studio: Studio) -> ShadowMap:
     """Shadows of `meshes` on the studio's floor, and what they throw on one another."""
+    meshes = [mesh for mesh in meshes if mesh.casts]
     corner, cell, shape = _grid(meshes, studio)
     shadows = ShadowMap(corner, cell, np.full(shape, NOTHING_HIGH, np.float32), np.zeros(shape, np.float32))
     if studio.floor is None:

@@ -8,6 +8,7 @@ correctives of licensed bodies have no place in a skin and are left out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,16 @@ _SMALL_TURN = 1e-6  # quaternion components; a joint that turns less is not anim
 _PLAIN = (0.72, 0.66, 0.6, 1.0)  # linear RGBA of a body without vertex colours
 
 
+@dataclass(frozen=True)
+class StillMesh:
+    """Something around the people that does not move: world coordinates, one sRGB colour."""
+
+    name: str
+    vertices: Float[ndarray, "vertices 3"]
+    faces: Int[ndarray, "faces 3"]
+    color: tuple[int, int, int]
+
+
 @dataclass
 class _Document:
     """The growing file: its JSON lists and its buffer."""
@@ -40,27 +51,30 @@ class _Document:
     skins: list[dict[str, Any]] = field(default_factory=list)
     channels: list[dict[str, Any]] = field(default_factory=list)
     samplers: list[dict[str, Any]] = field(default_factory=list)
+    materials: list[dict[str, Any]] = field(default_factory=list)  # of what stands around; 0 is the body's
     once: int | None = None  # the key time of joints that are turned but still
     shapes: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # mesh and bind matrices of each shape made
 
 
-def write_glb(motion: Motion, path: Path, *, body: BodyModel | None = None) -> None:
-    """Write all actors of a motion as one GLB; `body` None takes the default body."""
+def write_glb(motion: Motion, path: Path, *, body: BodyModel | None = None, around: Sequence[StillMesh] = ()) -> None:
+    """Write all actors of a motion as one GLB, with what stands `around` them; `body` None takes the default body."""
     from laban.files import atomic_path
     from models.body.model import load_body
 
-    content = pack_motion(motion, body or load_body(), name=path.stem)
+    content = pack_motion(motion, body or load_body(), name=path.stem, around=around)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
-def pack_motion(motion: Motion, body: BodyModel, *, name: str = "motion") -> bytes:
-    """The bytes of the GLB file; `name` names the animation."""
+def pack_motion(motion: Motion, body: BodyModel, *, name: str = "motion", around: Sequence[StillMesh] = ()) -> bytes:
+    """The bytes of the GLB file; `name` names the animation. What stands around has nodes without skin or channel."""
     document = _Document()
     times = document.buffer.add((np.arange(motion.frames) / motion.fps).astype(np.float32), bounds=True)
     for actor in range(motion.actors):
         prefix = "" if motion.actors == 1 else f"actor{actor}_"
         _add_actor(document, motion.actor(actor), body, times, prefix=prefix)
+    for thing in around:
+        _add_still(document, thing)
     colour = {} if body.colors is not None else {"baseColorFactor": list(_PLAIN)}
     return pack_glb(
         {
@@ -71,7 +85,8 @@ def pack_motion(motion: Motion, body: BodyModel, *, name: str = "motion") -> byt
             "meshes": document.meshes,
             "skins": document.skins,
             "materials": [
-                {"name": "body", "pbrMetallicRoughness": colour | {"metallicFactor": 0.0, "roughnessFactor": 0.85}}
+                {"name": "body", "pbrMetallicRoughness": colour | {"metallicFactor": 0.0, "roughnessFactor": 0.85}},
+                *document.materials,
             ],
             "animations": [
                 {
@@ -121,6 +136,23 @@ def _add_actor(document: _Document, motion: Motion, body: BodyModel, times: int,
     document.nodes.append({"name": f"{prefix}body", "mesh": mesh, "skin": len(document.skins) - 1})
     pelvis = _rest(body, motion.betas[0])[1][0]
     _add_channels(document, motion, (motion.root[0] + pelvis).astype(np.float32), first, times)
+
+
+def _add_still(document: _Document, thing: StillMesh) -> None:
+    """Append a mesh of one colour and its node; corners of one face alone, so that edges are edges."""
+    buffer, corners = document.buffer, thing.vertices[thing.faces].reshape(-1, 3).astype(np.float32)
+    whole = np.arange(len(corners)).reshape(-1, 3)
+    attributes = {
+        "POSITION": buffer.add(corners, target=ARRAY_BUFFER, bounds=True),
+        "NORMAL": buffer.add(vertex_normals(corners, whole), target=ARRAY_BUFFER),
+    }
+    linear = linear_colors(np.array([thing.color], np.uint8))[0] / 65535
+    surface = {"baseColorFactor": linear.tolist(), "metallicFactor": 0.0, "roughnessFactor": 0.85}
+    document.materials.append({"name": thing.name, "pbrMetallicRoughness": surface, "doubleSided": True})
+    primitive = {"attributes": attributes, "material": len(document.materials)}
+    document.meshes.append({"name": thing.name, "primitives": [primitive]})
+    document.roots.append(len(document.nodes))
+    document.nodes.append({"name": thing.name, "mesh": len(document.meshes) - 1})
 
 
 def _add_channels(
