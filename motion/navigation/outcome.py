@@ -1,0 +1,77 @@
+"""What came of a journey, whichever way it was made: the best candidate, how all of them did, and how long it took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from models.body.cleanup import clean_up
+from models.body.model import load_body
+from models.body.pose import motion_joints
+from models.body.skeleton import NUM_BODY, NUM_JOINTS
+from models.motion import Motion
+from motion.constraints import Constraints
+from motion.enforce import enforce
+from motion.navigation.dip_energy import Asked, DipWeights
+from motion.navigation.journey import Plan
+from motion.primitives.control import Window
+
+Bodies = tuple[Float[Tensor, "people frames 22 3 3"], Float[Tensor, "people frames 3"]]
+"""Local rotations, the pelvis' being global, and places of the pelvis in the world, of each candidate."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The best of the candidates by its own objectives."""
+
+    motion: Motion
+    errors: dict[str, float]
+    """Of the motion, each in its own unit; `total` is what candidates were chosen by, `goal` the metres at the end."""
+    mean: dict[str, float]
+    """The same, averaged over candidates."""
+    seconds: float
+    """Of work, for all candidates."""
+    backend: str
+    plan: Plan = field(repr=False)
+
+
+def outcome_of(backend: str, bodies: Bodies, task: Asked, weights: DipWeights, *, began: float) -> Outcome:
+    """Candidates as motions with feet that stand, in the poses that were due; the one that costs least is kept."""
+    keys = Constraints(task.plan.poses, anchored=False)
+    motions = [finished(motion, keys) for motion in motions_of(bodies, task.plan.fps)]
+    errors = [errors_of(motion, task, weights) for motion in motions]
+    best = min(range(len(motions)), key=lambda k: errors[k]["total"])
+    mean = {name: float(np.mean([one[name] for one in errors])) for name in errors[0]}
+    return Outcome(motions[best], errors[best], mean, time.monotonic() - began, backend, task.plan)
+
+
+def motions_of(bodies: Bodies, fps: float) -> list[Motion]:
+    """Each candidate as a motion."""
+    rotations, pelvis = (part.detach().cpu().double().numpy() for part in bodies)
+    root = pelvis - load_body().joint_template[0].double().numpy()
+    full = np.broadcast_to(np.eye(3, dtype=np.float32), (*rotations.shape[:2], NUM_JOINTS, 3, 3)).copy()
+    full[:, :, :NUM_BODY] = rotations
+    return [Motion(full[k : k + 1], root[k : k + 1].astype(np.float32), fps) for k in range(len(full))]
+
+
+def finished(motion: Motion, keys: Constraints) -> Motion:
+    """No tremble, feet that stand where they are planted, and every pose exactly as it was due."""
+    motion = clean_up(motion, follow=False)
+    return enforce(motion, keys) if len(keys) else motion
+
+
+def errors_of(motion: Motion, task: Asked, weights: DipWeights) -> dict[str, float]:
+    """Each objective of a motion, their weighted sum, and how far the pelvis ends from where it was to end."""
+    joints = torch.from_numpy(motion_joints(motion)[:, :, :NUM_BODY])
+    window = Window(joints[None], 0)
+    found = {o.name: (o.weight, float(o.measure(window)[0, 0])) for o in task.objectives(weights)}
+    last = joints[0, min(len(joints[0]), task.plan.frames) - 1, 0, [0, 2]].numpy()
+    return {name: value for name, (_, value) in found.items()} | {
+        "total": sum(weight * value for weight, value in found.values()),
+        "goal": float(np.linalg.norm(last - task.plan.places[-1])),
+    }
