@@ -1,0 +1,295 @@
+"""What is solid in a room: exact distances to its triangles, and a sign that holds for meshes with holes.
+
+Inside is what an object's winding number says (Jacobson et al., SIGGRAPH 2013), which bears open bottoms and
+overlapping pieces, and what cannot be reached from the room without passing through a surface, which needs no normals:
+the inside of furniture in a scan that is one sheet, closed cupboards, and all that lies behind the walls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from laban.progress import progress
+from models.scene.scene import SHELL, Scene
+
+SILL = 0.05
+"""Metres above the floor up to which parts of the shell are floor: the floor itself, noise of scans, doorsills."""
+REST = 0.01
+"""Metres above the floor up to which triangles of objects are undersides that rest on it."""
+HALL = 1.7
+"""Metres of height over the floor that an enclosed space has at least which is a room and not a hollow."""
+HALL_AREA = 1.0
+"""Square metres of it, likewise."""
+_CHUNK = 1 << 17
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A regular grid: its nodes' coordinates along each axis."""
+
+    x: Float[ndarray, " x"]
+    y: Float[ndarray, " y"]
+    z: Float[ndarray, " z"]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Nodes along x, y, z."""
+        return len(self.x), len(self.y), len(self.z)
+
+    @property
+    def steps(self) -> tuple[float, float, float]:
+        """Metres between nodes."""
+        x, y, z = (float(line[1] - line[0]) for line in (self.x, self.y, self.z))
+        return x, y, z
+
+    def points(self) -> Float[ndarray, "nodes 3"]:
+        """All nodes."""
+        return np.stack(np.meshgrid(self.x, self.y, self.z, indexing="ij"), -1).reshape(-1, 3)
+
+
+def signed_distances(
+    scene: Scene, low: Float[ndarray, "3"], high: Float[ndarray, "3"], cells: int, *, fallback: bool = False
+) -> Float[ndarray, "x y z"]:
+    """Metres at the nodes of a grid, negative inside; infinite nowhere: an empty room is as far as its box is long."""
+    nodes = Nodes(*(np.linspace(low[axis], high[axis], cells) for axis in range(3)))
+    surfaces = _surfaces(scene)
+    if not surfaces.any():
+        return np.full(nodes.shape, float(np.linalg.norm(high - low)), np.float32)
+    faces = scene.faces[surfaces]
+    clouds = None if fallback else _point_cloud_utils()
+    distance = _unsigned(scene.vertices.astype(np.float64), faces, nodes, clouds)
+    inside = _wound(scene, surfaces, nodes, clouds) | _unreachable(scene, nodes, distance)
+    ground = int(np.searchsorted(nodes.y, scene.floor - 1e-9))
+    inside[:, :ground] = inside[:, ground : ground + 1]  # what stands on the floor goes on below it
+    return np.where(inside, -distance, distance).astype(np.float32)
+
+
+def _point_cloud_utils() -> ModuleType | None:
+    if find_spec("point_cloud_utils") is None:
+        return None
+    import point_cloud_utils
+
+    return point_cloud_utils
+
+
+def _surfaces(scene: Scene) -> Bool[ndarray, " faces"]:
+    """Which triangles keep people out: not the floor, nothing that can be walked over, nor what rests on the floor."""
+    walkable = np.array([*(one.walkable for one in scene.objects), False])
+    over = walkable[scene.part]
+    top = scene.vertices[scene.faces, 1].max(1) - scene.floor
+    return ~over & ~(top <= np.where(scene.part == SHELL, SILL, REST))
+
+
+# ------------------------------------------------------------------------------------------------------------ distance
+
+
+def _unsigned(vertices: ndarray, faces: ndarray, nodes: Nodes, clouds: ModuleType | None) -> Float[ndarray, "x y z"]:
+    """Distances at all nodes: exact near surfaces; further away to the closest points that nodes near them have.
+
+    Of those, a node asks the nearest, and the ones that its six neighbours ask: what is missed is of second order.
+    """
+    band = _near_surfaces(vertices[faces], nodes)
+    points = nodes.points().reshape(*nodes.shape, 3)
+    closest = np.zeros((*nodes.shape, 3), np.float32)
+    closest[band] = _closest(vertices, faces, points[band], clouds)
+    places = np.stack(distance_transform_edt(~band, sampling=nodes.steps, return_distances=False, return_indices=True))
+    asked = np.ravel_multi_index(tuple(places), nodes.shape)
+    own = points.astype(np.float32)
+    closest = closest.reshape(-1, 3)
+    least = np.square(own - closest[asked]).sum(-1)
+    for axis in range(3):
+        for here, there in (((1, None), (None, -1)), ((None, -1), (1, None))):
+            mine, others = ((slice(None),) * axis + (slice(*ends),) for ends in (here, there))
+            np.minimum(least[mine], np.square(own[mine] - closest[asked[others]]).sum(-1), out=least[mine])
+    return np.sqrt(least)
+
+
+def _near_surfaces(triangles: ndarray, nodes: Nodes) -> Bool[ndarray, "x y z"]:
+    """Nodes within two steps of a triangle; there is one at least."""
+    samples, _ = samples_of(triangles, min(nodes.steps) / 2)
+    start = np.array([nodes.x[0], nodes.y[0], nodes.z[0]])
+    index = np.rint((samples - start) / nodes.steps).astype(np.int64)
+    index = index.clip(0, np.array(nodes.shape) - 1)
+    found = np.zeros(nodes.shape, bool)
+    found[tuple(index.T)] = True
+    return binary_dilation(found, np.ones((3, 3, 3), bool), iterations=2)
+
+
+def _closest(
+    vertices: ndarray, faces: ndarray, points: Float[ndarray, "points 3"], clouds: ModuleType | None
+) -> Float[ndarray, "points 3"]:
+    """The point of the triangles that is closest to each."""
+    found = np.empty_like(points)
+    nearest = None if clouds else _Nearest(vertices, faces)
+    corners = np.ascontiguousarray(faces, np.int32)
+    with progress("distances", len(points)) as advance:
+        for start in range(0, len(points), _CHUNK):
+            some = points[start : start + _CHUNK]
+            if clouds is None:
+                found[start : start + _CHUNK] = nearest(some)
+            else:
+                _, face, weights = clouds.closest_points_on_mesh(some, vertices, corners)
+                found[start : start + _CHUNK] = np.einsum("pk,pkd->pd", weights, vertices[faces[face]])
+            advance(len(some))
+    return found
+
+
+class _Nearest:
+    """Closest points of triangles without point-cloud-utils: samples find candidates, of which the point is exact."""
+
+    def __init__(self, vertices: ndarray, faces: ndarray, spacing: float = 0.02, candidates: int = 4) -> None:
+        self.triangles = vertices[faces]
+        samples, self.owner = samples_of(self.triangles, spacing)
+        self.tree, self.candidates = cKDTree(samples), min(candidates, len(samples))
+
+    def __call__(self, points: Float[ndarray, "points 3"]) -> Float[ndarray, "points 3"]:
+        import trimesh
+
+        near = self.tree.query(points, k=list(range(1, self.candidates + 1)))[1]
+        best, least = np.empty_like(points), np.full(len(points), np.inf)
+        for k in range(self.candidates):
+            closest = trimesh.triangles.closest_point(self.triangles[self.owner[near[:, k]]], points)
+            distance = np.square(closest - points).sum(1)
+            better = distance < least
+            best[better], least[better] = closest[better], distance[better]
+        return best
+
+
+def samples_of(
+    triangles: Float[ndarray, "faces 3 3"], spacing: float
+) -> tuple[Float[ndarray, "samples 3"], Int[ndarray, " samples"]]:
+    """Points all over triangles, corners and edges included, at most `spacing` apart; and the triangle of each."""
+    edges = np.linalg.norm(triangles - np.roll(triangles, 1, axis=1), axis=2).max(1)
+    counts = np.maximum(np.ceil(edges / spacing), 1).astype(np.int64)
+    points, owners = [], []
+    for count in np.unique(counts):
+        own = np.flatnonzero(counts == count)
+        i, j = np.meshgrid(np.arange(count + 1), np.arange(count + 1), indexing="ij")
+        weights = np.stack([i, j, count - i - j], -1)[i + j <= count] / count
+        points.append(np.einsum("sk,fkd->fsd", weights, triangles[own]).reshape(-1, 3))
+        owners.append(np.repeat(own, len(weights)))
+    return np.concatenate(points), np.concatenate(owners)
+
+
+# ---------------------------------------------------------------------------------------------------------------- sign
+
+
+def _wound(scene: Scene, surfaces: ndarray, nodes: Nodes, clouds: ModuleType | None) -> Bool[ndarray, "x y z"]:
+    """Nodes that an object winds around by more than half, each within its own box."""
+    inside = np.zeros(nodes.shape, bool)
+    for i in range(len(scene.objects)):
+        own = scene.faces[scene.part == i] if surfaces[scene.part == i].any() else scene.faces[:0]
+        if not len(own):
+            continue
+        corners = scene.vertices[own].astype(np.float64)
+        box = tuple(
+            slice(*np.searchsorted(line, (corners[..., axis].min(), corners[..., axis].max())))
+            for axis, line in enumerate((nodes.x, nodes.y, nodes.z))
+        )
+        points = Nodes(nodes.x[box[0]], nodes.y[box[1]], nodes.z[box[2]])
+        if 0 in points.shape:
+            continue
+        inside[box] |= (np.abs(winding(turned_out(corners), points.points(), clouds)) > 0.5).reshape(points.shape)
+    return inside
+
+
+def turned_out(triangles: Float[ndarray, "faces 3 3"]) -> Float[ndarray, "faces 3 3"]:
+    """The triangles with every connected piece of negative volume turned over, so that pieces do not cancel out."""
+    _, corner = np.unique(np.round(triangles.reshape(-1, 3), 5), axis=0, return_inverse=True)
+    corner = corner.reshape(-1, 3)
+    ends = np.concatenate([corner[:, :2], corner[:, 1:]])
+    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(corner.max() + 1,) * 2)
+    piece = connected_components(graph, directed=False)[1][corner[:, 0]]
+    own = triangles - triangles.mean((0, 1))
+    volume = np.bincount(piece, np.einsum("fd,fd->f", own[:, 0], np.cross(own[:, 1], own[:, 2])))
+    wrong = volume[piece] < 0
+    return np.where(wrong[:, None, None], triangles[:, ::-1], triangles)
+
+
+def winding(
+    triangles: Float[ndarray, "faces 3 3"], points: Float[ndarray, "points 3"], clouds: ModuleType | None = None
+) -> Float[ndarray, " points"]:
+    """Generalised winding number: 1 inside of a closed mesh, 0 outside, between at holes (solid angles, / 4 pi)."""
+    if clouds is not None:
+        vertices = np.ascontiguousarray(triangles.reshape(-1, 3))
+        faces = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
+        return np.asarray(clouds.triangle_soup_fast_winding_number(vertices, faces, points), np.float64)
+    found = np.empty(len(points))
+    step = max(1, (1 << 22) // len(triangles))
+    for start in range(0, len(points), step):
+        away = triangles[None] - points[start : start + step, None, None]
+        a, b, c = away[:, :, 0], away[:, :, 1], away[:, :, 2]
+        la, lb, lc = (np.linalg.norm(one, axis=-1) for one in (a, b, c))
+        over = np.einsum("pfd,pfd->pf", a, np.cross(b, c))
+        under = la * lb * lc + (a * b).sum(-1) * lc + (b * c).sum(-1) * la + (c * a).sum(-1) * lb
+        found[start : start + step] = np.arctan2(over, under).sum(1) / (2 * np.pi)
+    return found
+
+
+def _unreachable(scene: Scene, nodes: Nodes, distance: Float[ndarray, "x y z"]) -> Bool[ndarray, "x y z"]:
+    """Nodes that no way leads to from the room; spaces of less than two nodes across are not judged.
+
+    Two neighbours are cut off from one another where a surface may run between them: if their distances to it sum to no
+    more than their own. Nodes below the floor are not asked: walls end there.
+    """
+    ground = int(np.searchsorted(nodes.y, scene.floor - 1e-9))
+    upper = replace(nodes, y=nodes.y[ground:])
+    distance = distance[:, ground:]
+    number = np.arange(distance.size, dtype=np.int32).reshape(distance.shape)
+    ends = []
+    for axis, step in enumerate(nodes.steps):
+        a, b = np.moveaxis(distance, axis, 0)[:-1], np.moveaxis(distance, axis, 0)[1:]
+        passes = a + b > 1.001 * step
+        index = np.moveaxis(number, axis, 0)
+        ends.append(np.stack([index[:-1][passes], index[1:][passes]]))
+    rows, columns = np.concatenate(ends, axis=1)
+    graph = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(distance.size,) * 2)
+    count, label = connected_components(graph, directed=False)
+    label = label.reshape(distance.shape)
+    deepest = np.zeros(count)
+    np.maximum.at(deepest, label.ravel(), distance.ravel())
+    solid = ~_rooms(scene, upper, label, count) & (deepest > max(nodes.steps))
+    found = np.zeros(nodes.shape, bool)
+    found[:, ground:] = solid[label]
+    return found
+
+
+def _rooms(scene: Scene, nodes: Nodes, label: Int[ndarray, "x y z"], count: int) -> Bool[ndarray, " count"]:
+    """Which connected spaces are rooms: the largest over the floor, and others in which a person can stand."""
+    over = _has_floor(scene, nodes)
+    standing = (nodes.y >= scene.floor) & (nodes.y <= scene.floor + HALL)
+    block = label[:, standing][over.nonzero()[0], :, over.nonzero()[1]]
+    sizes = np.bincount(block.ravel(), minlength=count)
+    upright = block[(block == block[:, :1]).all(1), 0]
+    areas = np.bincount(upright, minlength=count) * nodes.steps[0] * nodes.steps[2]
+    return (areas >= HALL_AREA) | (np.arange(count) == sizes.argmax())
+
+
+def _has_floor(scene: Scene, nodes: Nodes) -> Bool[ndarray, "x z"]:
+    """Where in the plan there is floor."""
+    low, high = scene.low, scene.high
+    within = np.ix_((nodes.x >= low[0]) & (nodes.x <= high[0]), (nodes.z >= low[2]) & (nodes.z <= high[2]))
+    found = np.zeros((len(nodes.x), len(nodes.z)), bool)
+    if scene.open_floor:
+        found[within] = True
+        return found
+    levels = scene.vertices[scene.faces, 1]
+    flat = (np.abs(levels - scene.floor) <= SILL).all(1)
+    triangles = scene.vertices[scene.faces[flat]].astype(np.float64)
+    samples, _ = samples_of(triangles, min(nodes.steps[0], nodes.steps[2]) / 2)
+    i = np.rint((samples[:, 0] - nodes.x[0]) / nodes.steps[0]).astype(int).clip(0, len(nodes.x) - 1)
+    j = np.rint((samples[:, 2] - nodes.z[0]) / nodes.steps[2]).astype(int).clip(0, len(nodes.z) - 1)
+    found[i, j] = True
+    if not found.any():
+        found[within] = True
+    return found
