@@ -29,7 +29,7 @@ from models.representation import rifke
 from models.representation.heading import pelvis_heading, turn
 from models.rotations import yaw_rotation
 from models.text.known import load_known
-from motion.constraints import Constraints, PoseKey, RootKey
+from motion.constraints import Constraints, JointKey, PoseKey, RootKey
 from motion.generate import STRIDE, noise_of, window_of
 from motion.generator import Generator, load_generator
 from motion.navigation.dip_blend import joined
@@ -232,8 +232,8 @@ class Round:
                 for _ in range(config.inner):
                     x = mean.detach().requires_grad_()
                     x0 = denoise(x, torch.full((len(x),), t, device=x.device))
-                    if offset is None:  # what is measured is what will be used: hints and history included
-                        brought = overwrite(x0.detach(), t)
+                    if offset is None:  # what is measured goes where it will be: places are hinted, poses are asked for
+                        brought = overwrite(x0.detach(), 0)
                         offset = brought - x0.detach()
                         world = self._placed(frame, self._decoded(brought, network.rest), due)
                     loss = self.energy(x0 + offset, world, objectives)
@@ -310,7 +310,7 @@ class Round:
         """What is due in this round, as `motion.steer` brings it into predictions."""
         plan, keys = self.whole.task.plan, set(self.whole.task.keys)
         back = yaw_rotation(torch.tensor(-frame.yaw[row])).numpy()
-        poses, path, headings = [], [], dict(plan.headings)
+        poses, path, headings, heights = [], [], dict(plan.headings), dict(plan.heights)
         for pose in plan.poses:
             at = round(pose.time * FPS)
             if self.first <= at < self.last and (past is None or at >= self.first + len(past[0])):
@@ -323,12 +323,14 @@ class Round:
             taken |= set(range(self.first, self.first + len(yaw)))
             path += [RootKey(k / FPS, (float(pelvis[k, 0]), float(pelvis[k, 2])), float(yaw[k]), float(pelvis[k, 1]))
                      for k in range(len(yaw))]  # fmt: skip
-        for at in sorted({key for key in {*keys, *headings} if self.first <= key < self.last} - taken):
+        for at in sorted({key for key in {*keys, *headings, *heights} if self.first <= key < self.last} - taken):
             x, z = frame.into(row, plan.places[at])
             heading = headings.get(at)
             own = None if heading is None else math.remainder(heading - frame.yaw[row], 2 * math.pi)
-            path.append(RootKey((at - self.first) / FPS, (float(x), float(z)), own))
-        return Constraints(tuple(poses), tuple(path))
+            path.append(RootKey((at - self.first) / FPS, (float(x), float(z)), own, heights.get(at)))
+        feet = [JointKey((at - self.first) / FPS, key.joint, frame.into(row, key.position))
+                for key in plan.feet if self.first <= (at := round(key.time * FPS)) < self.last and at not in taken]  # fmt: skip
+        return Constraints(tuple(poses), tuple(path), tuple(feet))
 
 
 def _manner(journey: Journey) -> str | None:

@@ -10,12 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models import objectives
-from models.body.kinematics import forward_kinematics
 from models.body.model import load_body
-from models.body.skeleton import FEET, NUM_BODY
+from models.body.skeleton import FEET
 from models.objectives import Joints, PerClip
 from motion.navigation.flesh import flesh_of
-from motion.navigation.journey import Plan
+from motion.navigation.journey import GoalPose, Plan
 from motion.primitives.control import Distance, Objective, Window
 
 SLIDING = 0.5
@@ -109,9 +108,7 @@ class Asked:
         return torch.stack(gaps).mean(0) if gaps else window.joints.new_zeros(window.joints.shape[:2])
 
     def _goals(self) -> Sequence[Float[Tensor, "22 3"]]:
-        rest = load_body().joint_template[:NUM_BODY].double()
-        return [forward_kinematics(torch.from_numpy(key.rotations), rest,
-                                   torch.from_numpy(key.pelvis) - rest[0])[0] for key in self.plan.poses]  # fmt: skip
+        return [torch.from_numpy(GoalPose(key.rotations, key.pelvis).joints()) for key in self.plan.poses]
 
 
 def asked(plan: Plan, scene: Distance | None, *, every: float) -> Asked:

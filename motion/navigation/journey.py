@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,9 +13,11 @@ from numpy import ndarray
 from scipy.ndimage import gaussian_filter1d
 
 from laban.errors import LabanError
-from models.body.skeleton import NUM_BODY
+from models.body.kinematics import forward_kinematics
+from models.body.model import load_body
+from models.body.skeleton import JOINT, NUM_BODY
 from models.representation.heading import pelvis_heading
-from motion.constraints import PoseKey
+from motion.constraints import JointKey, PoseKey
 from motion.primitives.control import BODY_RADIUS, RAMP, Distance, checked_path
 
 WALKING = (1.1, 1.4)
@@ -24,10 +26,18 @@ MANNERS: dict[str, tuple[float, float]] = {"sit": (0.45, 0.6), "lie": (0.25, 0.6
 """The same of those who sit or lie down, or get up again."""
 HELD = 0.5
 """Seconds that the last pose is held."""
-LEAST = 1.6
+LEAST = 1.4
 """Seconds that sitting down, lying down or getting up takes at least."""
-ABOUT = math.radians(130.0)
-"""Radians a second that somebody turns about who sits down or gets up."""
+ABOUT = math.radians(120.0)
+"""Radians a second that somebody turns about on the spot."""
+ASIDE = math.radians(35.0)
+"""Radians by which one may face another way than the pose before one turns on the spot first."""
+STANDING = 0.93
+"""Height in metres of the pelvis of somebody who stands."""
+STANDS = 0.2
+"""Metres above the floor up to which an ankle of a pose is that of a foot that stands."""
+OFTEN = 0.15
+"""Seconds between the hints of those who settle."""
 TURN = 1.6
 """Radians a second that a walker turns at most: round sharper bends one goes slower."""
 SMOOTHINGS = (0.3, 0.2, 0.12, 0.06, 0.0)
@@ -75,6 +85,17 @@ class GoalPose:
         """Radians from +Z towards +X."""
         return float(pelvis_heading(self.rotations[None, 0])[0])
 
+    def joints(self) -> Float[ndarray, "22 3"]:
+        """World positions of the default body's joints."""
+        rest = load_body().joint_template[:NUM_BODY].double()
+        root = torch.from_numpy(self.pelvis) - rest[0]
+        return forward_kinematics(torch.from_numpy(self.rotations), rest, root)[0].numpy()
+
+    def feet(self) -> dict[str, Float[ndarray, " 3"]]:
+        """Side to place of the ankle, of the feet that stand on the floor."""
+        places = {side: self.joints()[JOINT[f"{side}_ankle"]] for side in ("left", "right")}
+        return {side: place for side, place in places.items() if place[1] < STANDS}
+
 
 @dataclass(frozen=True, eq=False)
 class Journey:
@@ -119,6 +140,10 @@ class Plan:
     """At their times; the last one is held."""
     headings: tuple[tuple[int, float], ...]
     """(frame, radians) where the direction one faces is known besides."""
+    heights: tuple[tuple[int, float], ...]
+    """(frame, metres) of the pelvis of somebody who settles; its place is hinted there too."""
+    feet: tuple[JointKey, ...]
+    """Ankles that stand where a pose has them, from when one begins to settle."""
     walking: tuple[int, int]
     """First and last frame of the way."""
 
@@ -138,27 +163,65 @@ def plan_of(journey: Journey, fps: float, *, seed: int = 0, even: bool = False) 
     check_path(path, journey.scene)
     speed = journey.speed or float(rng.uniform(*WALKING))
     way = _evenly(path, speed, fps) if even else timed(path, speed, fps)
-    first, last = _heading(way[1] - way[0]), _heading(way[-1] - way[-2])
-    places, legs, poses, headings = [way], [], [], list[tuple[int, float]]()
-    rise = np.zeros((0, 2))
+    rise, settle = np.zeros((0, 2)), _Settled()
+    legs, poses, headings = [], [], list[tuple[int, float]]()
     if journey.start is not None:
-        rise = _between(journey.start.place, path[0], _took(journey.start, path[0], first, rng), fps)[:-1]
+        rise = _between(journey.start.place, path[0], _took(journey.start, path[0], rng), fps)[:-1]
         legs.append(Leg(0, len(rise) - 1, journey.start.text))
         poses.append(PoseKey(0.0, journey.start.rotations, journey.start.pelvis, "start"))
-        headings.append((len(rise), first))
-    legs.append(Leg(len(rise), len(rise) + len(way) - 1, journey.text))
+        headings.append((len(rise), _heading(way[1] - way[0])))
+    first, last = len(rise), len(rise) + len(way) - 1
+    legs.append(Leg(first, last, journey.text))
     if journey.goal is not None:
-        seconds = _took(journey.goal, path[-1], last, rng)
-        settle = _between(path[-1], journey.goal.place, seconds, fps)[1:]
-        held = round(HELD * fps)
-        arrived = len(rise) + len(way) + len(settle) - 1
-        places += [settle, np.broadcast_to(journey.goal.place, (held, 2))]
-        legs.append(Leg(len(rise) + len(way), arrived + held, journey.goal.text))
-        poses += [PoseKey(k / fps, journey.goal.rotations, journey.goal.pelvis, "goal")
-                  for k in (arrived, arrived + held)]  # fmt: skip
-        headings.append((len(rise) + len(way) - 1, last))
-    whole = np.concatenate([rise, *places])
-    return Plan(fps, whole, tuple(legs), tuple(poses), tuple(headings), (len(rise), len(rise) + len(way) - 1))
+        faced = _heading(way[-1] - way[-2])
+        headings.append((last, faced))
+        settle = _settled(journey.goal, path[-1], faced, last, fps, _took(journey.goal, path[-1], rng))
+    return Plan(fps, np.concatenate([rise, way, settle.places]), (*legs, *settle.legs), (*poses, *settle.poses),
+                (*headings, *settle.headings), settle.heights, settle.feet, (first, last))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """What follows the way: one turns about, goes down with feet that stand, and stays."""
+
+    places: Float[ndarray, "frames 2"] = field(default_factory=lambda: np.zeros((0, 2)))
+    legs: tuple[Leg, ...] = ()
+    poses: tuple[PoseKey, ...] = ()
+    headings: tuple[tuple[int, float], ...] = ()
+    heights: tuple[tuple[int, float], ...] = ()
+    feet: tuple[JointKey, ...] = ()
+
+
+def _settled(
+    goal: GoalPose, place: Float[ndarray, " 2"], faced: float, last: int, fps: float, seconds: float
+) -> _Settled:
+    """From `place`, facing some way at frame `last`, into a pose."""
+    about = math.remainder(goal.heading - faced, 2 * math.pi)
+    legs, headings, turned = list[Leg](), list[tuple[int, float]](), last
+    if abs(about) > ASIDE:
+        turned = last + round((abs(about) / ABOUT + 0.5) * fps)
+        side = "around" if abs(about) > 2.2 else "left" if about > 0 else "right"
+        legs.append(Leg(last + 1, turned, f"a person turns {side}"))
+        headings = [(k, faced + about * ease((k - last) / (turned - last)))
+                    for k in range(last + round(OFTEN * fps), turned + 1, max(1, round(OFTEN * fps)))]  # fmt: skip
+        headings = [pair for pair in headings if pair[0] < turned - 1] + [(turned, faced + about)]
+    down = _between(place, goal.place, seconds, fps)[1:]
+    arrived, held = turned + len(down), round(HELD * fps)
+    legs.append(Leg(turned + 1, arrived + held, goal.text))
+    step = max(1, round(OFTEN * fps))
+    heights = [(k, STANDING + (float(goal.pelvis[1]) - STANDING) * ease((k - turned) / len(down)))
+               for k in range(turned + step, arrived - step // 2, step)]  # fmt: skip
+    headings += [(k, faced + about) for k, _ in heights]
+    feet = [JointKey(k / fps, f"{side}_ankle", place, origin="goal")
+            for side, place in goal.feet().items() for k in range(turned, arrived, step)]  # fmt: skip
+    poses = [PoseKey(k / fps, goal.rotations, goal.pelvis, "goal") for k in (arrived, arrived + held)]
+    places = np.concatenate([np.tile(place, (turned - last, 1)), down, np.tile(goal.place, (held, 1))])
+    return _Settled(places, tuple(legs), tuple(poses), tuple(headings), tuple(heights), tuple(feet))
+
+
+def ease(u: float) -> float:
+    """From 0 to 1 with a gentle start and end."""
+    return u * u * (3 - 2 * u)
 
 
 def rounded(path: Float[ndarray, "points 2"], scene: Distance | None) -> Float[ndarray, "points 2"]:
@@ -224,11 +287,9 @@ def _evenly(path: Float[ndarray, "points 2"], speed: float, fps: float) -> Float
     return np.stack([np.interp(at, along, path[:, k]) for k in (0, 1)], -1)
 
 
-def _took(pose: GoalPose, place: Float[ndarray, " 2"], heading: float, rng: np.random.Generator) -> float:
-    """Seconds between a pose and somebody who stands at a place and faces some way."""
-    far = float(np.linalg.norm(pose.place - place))
-    about = abs(math.remainder(pose.heading - heading, 2 * math.pi)) / ABOUT
-    return max(LEAST, far / float(rng.uniform(*MANNERS[pose.manner])), about + 0.8)
+def _took(pose: GoalPose, place: Float[ndarray, " 2"], rng: np.random.Generator) -> float:
+    """Seconds between a pose and somebody who stands at a place."""
+    return max(LEAST, float(np.linalg.norm(pose.place - place)) / float(rng.uniform(*MANNERS[pose.manner])))
 
 
 def _between(
@@ -236,7 +297,7 @@ def _between(
 ) -> Float[ndarray, "frames 2"]:
     """From a place to another, eased at both ends; both of them included."""
     u = np.linspace(0, 1, max(2, round(seconds * fps) + 1))[:, None]
-    return start + (u * u * (3 - 2 * u)) * (end - start)
+    return start + u * u * (3 - 2 * u) * (end - start)
 
 
 def _smoothed(path: Float[ndarray, "points 2"], metres: float) -> Float[ndarray, "points 2"]:

@@ -42,7 +42,7 @@ class Outcome:
 
 def outcome_of(backend: str, bodies: Bodies, task: Asked, weights: DipWeights, *, began: float) -> Outcome:
     """Candidates as motions with feet that stand, in the poses that were due; the one that costs least is kept."""
-    keys = Constraints(task.plan.poses, anchored=False)
+    keys = Constraints(task.plan.poses, (), task.plan.feet, anchored=False)
     motions = [finished(motion, keys) for motion in motions_of(bodies, task.plan.fps)]
     errors = [errors_of(motion, task, weights) for motion in motions]
     best = min(range(len(motions)), key=lambda k: errors[k]["total"])
