@@ -61,7 +61,7 @@ class Walkable:
     @cached_property
     def free(self) -> Bool[ndarray, "x z"]:
         """Where the body's middle can be."""
-        return self.clearance >= max(self.body.radius, 1e-6)
+        return self.clearance >= max(self.body.radius - 1e-3, 1e-6)
 
     @cached_property
     def areas(self) -> Int[ndarray, "x z"]:
@@ -104,7 +104,7 @@ class Walkable:
             raise LabanError(f"no place in the room is free for a body of radius {self.body.radius:g} m")
         gaps = np.abs(self.centers_of(cells) - there).clip(min=self.cell / 2) - self.cell / 2
         best = cells[int(np.square(gaps).sum(1).argmin())]
-        inset = 0.49 * self.cell
+        inset = 0.4 * self.cell
         return np.clip(there, self.centers_of(best) - inset, self.centers_of(best) + inset)
 
     @cached_property
