@@ -61,9 +61,10 @@ class SdfGrid:
         """
         near = points.clamp(self.low.to(points), self.high.to(points))
         value = self._sampled(self.values[None], near)[..., 0]
-        beyond = (points - near).square().sum(-1)
-        away = torch.where(beyond > 0, beyond, 1.0).sqrt() * (beyond > 0)
-        return value * (1 + away / value.abs().clamp_min(float(self.spacing.max())))
+        away = points - near
+        beyond = (away * away).sum(-1)
+        further = torch.where(beyond > 0, beyond, 1.0).sqrt() * (beyond > 0)
+        return value * (1 + further / value.abs().clamp_min(float(self.spacing.max())))
 
     def gradient(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """The gradient: of length about 1, out of things; interpolated between nodes, so that it does not jump."""

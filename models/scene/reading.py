@@ -15,6 +15,7 @@ from models.scene.furniture import BY_KIND, facing_of, is_shell, kind_of
 from models.scene.meshes import Part, read_parts
 from models.scene.scene import SHELL, Scene, SceneObject
 from models.scene.sidecar import Said, SideCar, find_side_car, read_side_car
+from models.scene.solid import open_edges
 from models.scene.upright import TURNS, find_floor, find_scale, find_up, surface_of
 
 FURNITURE = 0.6
@@ -56,6 +57,7 @@ def read_scene(
     owner = np.concatenate([np.full(len(p.faces), who, np.int32) for p, who in zip(parts, owners, strict=True)])
     scene = Scene(path.stem, vertices, faces, owner, tuple(found), 0.0, tuple(notes),
                   side_car.routes if side_car else (), floor is not None)  # fmt: skip
+    scene = replace(scene, notes=scene.notes + _leaks(scene))
     return with_affordance(scene, {name: "sit" for name in sit})
 
 
@@ -65,6 +67,16 @@ def with_affordance(scene: Scene, affords: dict[str, str]) -> Scene:
     return replace(scene, objects=tuple(
         replace(one, affords=changed.get(i, one.affords)) for i, one in enumerate(scene.objects)
     ))  # fmt: skip
+
+
+def _leaks(scene: Scene) -> tuple[str, ...]:
+    """A note of the objects that have holes."""
+    corners = scene.vertices[scene.faces]
+    names = [one.name for i, one in enumerate(scene.objects) if open_edges(corners[scene.part == i].astype(np.float64))]
+    if not names:
+        return ()
+    some = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
+    return (f"not watertight: {some}; their inside is where they close a space at least half",)
 
 
 # --------------------------------------------------------------------------------------------------- how it stands

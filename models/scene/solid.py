@@ -30,6 +30,10 @@ HALL = 1.7
 """Metres of height over the floor that an enclosed space has at least which is a room and not a hollow."""
 HALL_AREA = 1.0
 """Square metres of it, likewise."""
+PIECE = 0.08
+"""Metres of the pieces in which it is judged whether a surface lies within its own object."""
+SKIN = 0.002
+"""Metres off a triangle at which it is asked what lies on either side."""
 _CHUNK = 1 << 17
 
 
@@ -65,9 +69,8 @@ def signed_distances(
     surfaces = _surfaces(scene)
     if not surfaces.any():
         return np.full(nodes.shape, float(np.linalg.norm(high - low)), np.float32)
-    faces = scene.faces[surfaces]
     clouds = None if fallback else _point_cloud_utils()
-    distance = _unsigned(scene.vertices.astype(np.float64), faces, nodes, clouds)
+    distance = _unsigned(_outer(scene, surfaces, clouds), nodes, clouds)
     inside = _wound(scene, surfaces, nodes, clouds) | _unreachable(scene, nodes, distance)
     ground = int(np.searchsorted(nodes.y, scene.floor - 1e-9))
     inside[:, :ground] = inside[:, ground : ground + 1]  # what stands on the floor goes on below it
@@ -93,15 +96,15 @@ def _surfaces(scene: Scene) -> Bool[ndarray, " faces"]:
 # ------------------------------------------------------------------------------------------------------------ distance
 
 
-def _unsigned(vertices: ndarray, faces: ndarray, nodes: Nodes, clouds: ModuleType | None) -> Float[ndarray, "x y z"]:
+def _unsigned(triangles: ndarray, nodes: Nodes, clouds: ModuleType | None) -> Float[ndarray, "x y z"]:
     """Distances at all nodes: exact near surfaces; further away to the closest points that nodes near them have.
 
     Of those, a node asks the nearest, and the ones that its six neighbours ask: what is missed is of second order.
     """
-    band = _near_surfaces(vertices[faces], nodes)
+    band = _near_surfaces(triangles, nodes)
     points = nodes.points().reshape(*nodes.shape, 3)
     closest = np.zeros((*nodes.shape, 3), np.float32)
-    closest[band] = _closest(vertices, faces, points[band], clouds)
+    closest[band] = _closest(triangles, points[band], clouds)
     places = np.stack(distance_transform_edt(~band, sampling=nodes.steps, return_distances=False, return_indices=True))
     asked = np.ravel_multi_index(tuple(places), nodes.shape)
     own = points.astype(np.float32)
@@ -116,7 +119,7 @@ def _unsigned(vertices: ndarray, faces: ndarray, nodes: Nodes, clouds: ModuleTyp
 
 def _near_surfaces(triangles: ndarray, nodes: Nodes) -> Bool[ndarray, "x y z"]:
     """Nodes within two steps of a triangle; there is one at least."""
-    samples, _ = samples_of(triangles, min(nodes.steps) / 2)
+    samples, _ = samples_of(triangles, min(nodes.steps))
     start = np.array([nodes.x[0], nodes.y[0], nodes.z[0]])
     index = np.rint((samples - start) / nodes.steps).astype(np.int64)
     index = index.clip(0, np.array(nodes.shape) - 1)
@@ -126,12 +129,13 @@ def _near_surfaces(triangles: ndarray, nodes: Nodes) -> Bool[ndarray, "x y z"]:
 
 
 def _closest(
-    vertices: ndarray, faces: ndarray, points: Float[ndarray, "points 3"], clouds: ModuleType | None
+    triangles: Float[ndarray, "faces 3 3"], points: Float[ndarray, "points 3"], clouds: ModuleType | None
 ) -> Float[ndarray, "points 3"]:
     """The point of the triangles that is closest to each."""
     found = np.empty_like(points)
-    nearest = None if clouds else _Nearest(vertices, faces)
-    corners = np.ascontiguousarray(faces, np.int32)
+    nearest = None if clouds else _Nearest(triangles)
+    vertices = np.ascontiguousarray(triangles.reshape(-1, 3))
+    corners = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
     with progress("distances", len(points)) as advance:
         for start in range(0, len(points), _CHUNK):
             some = points[start : start + _CHUNK]
@@ -139,7 +143,7 @@ def _closest(
                 found[start : start + _CHUNK] = nearest(some)
             else:
                 _, face, weights = clouds.closest_points_on_mesh(some, vertices, corners)
-                found[start : start + _CHUNK] = np.einsum("pk,pkd->pd", weights, vertices[faces[face]])
+                found[start : start + _CHUNK] = np.einsum("pk,pkd->pd", weights, triangles[face])
             advance(len(some))
     return found
 
@@ -147,9 +151,9 @@ def _closest(
 class _Nearest:
     """Closest points of triangles without point-cloud-utils: samples find candidates, of which the point is exact."""
 
-    def __init__(self, vertices: ndarray, faces: ndarray, spacing: float = 0.02, candidates: int = 4) -> None:
-        self.triangles = vertices[faces]
-        samples, self.owner = samples_of(self.triangles, spacing)
+    def __init__(self, triangles: ndarray, spacing: float = 0.02, candidates: int = 4) -> None:
+        self.triangles = triangles
+        samples, self.owner = samples_of(triangles, spacing)
         self.tree, self.candidates = cKDTree(samples), min(candidates, len(samples))
 
     def __call__(self, points: Float[ndarray, "points 3"]) -> Float[ndarray, "points 3"]:
@@ -205,8 +209,7 @@ def _wound(scene: Scene, surfaces: ndarray, nodes: Nodes, clouds: ModuleType | N
 
 def turned_out(triangles: Float[ndarray, "faces 3 3"]) -> Float[ndarray, "faces 3 3"]:
     """The triangles with every connected piece of negative volume turned over, so that pieces do not cancel out."""
-    _, corner = np.unique(np.round(triangles.reshape(-1, 3), 5), axis=0, return_inverse=True)
-    corner = corner.reshape(-1, 3)
+    corner = _corners(triangles)
     ends = np.concatenate([corner[:, :2], corner[:, 1:]])
     graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(corner.max() + 1,) * 2)
     piece = connected_components(graph, directed=False)[1][corner[:, 0]]
@@ -214,6 +217,70 @@ def turned_out(triangles: Float[ndarray, "faces 3 3"]) -> Float[ndarray, "faces 
     volume = np.bincount(piece, np.einsum("fd,fd->f", own[:, 0], np.cross(own[:, 1], own[:, 2])))
     wrong = volume[piece] < 0
     return np.where(wrong[:, None, None], triangles[:, ::-1], triangles)
+
+
+def open_edges(triangles: Float[ndarray, "faces 3 3"]) -> int:
+    """How many edges do not have two triangles (an even number of them); 0 for watertight meshes."""
+    if not len(triangles):
+        return 0
+    corner = _corners(triangles)
+    edges = np.sort(np.concatenate([corner[:, [0, 1]], corner[:, [1, 2]], corner[:, [2, 0]]]), axis=1)
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    _, shared = np.unique(edges[:, 0] * (corner.max() + 1) + edges[:, 1], return_counts=True)
+    return int((shared % 2).sum())
+
+
+def _corners(triangles: Float[ndarray, "faces 3 3"]) -> Int[ndarray, "faces 3"]:
+    """Numbers of the corners; those at one place (to 10 micrometres) have one."""
+    _, corner = np.unique(np.round(triangles.reshape(-1, 3), 5), axis=0, return_inverse=True)
+    return corner.reshape(-1, 3).astype(np.int64)
+
+
+def _outer(scene: Scene, surfaces: ndarray, clouds: ModuleType | None) -> Float[ndarray, "pieces 3 3"]:
+    """The triangles that keep people out, less where their own object lies on both sides of them.
+
+    As where a cushion sinks into a frame: there is no way out there. Triangles of which some probe lies so are cut into
+    pieces of at most `PIECE`, and those go of which all do.
+    """
+    kept = [scene.vertices[scene.faces[surfaces & (scene.part == SHELL)]].astype(np.float64)]
+    for i in range(len(scene.objects)):
+        own = surfaces & (scene.part == i)
+        if not own.any():
+            continue
+        whole = turned_out(scene.vertices[scene.faces[scene.part == i]].astype(np.float64))
+        triangles = scene.vertices[scene.faces[own]].astype(np.float64)
+        doubtful = _covered(triangles, whole, clouds).any(1)
+        kept.append(triangles[~doubtful])
+        if doubtful.any():
+            pieces = cut_up(triangles[doubtful], PIECE)
+            kept.append(pieces[~_covered(pieces, whole, clouds).all(1)])
+    return np.concatenate(kept)
+
+
+def _covered(triangles: ndarray, whole: ndarray, clouds: ModuleType | None) -> Bool[ndarray, "faces 4"]:
+    """Whether the middle, and places near the corners, have the inside of a whole object on both sides."""
+    across = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    normals = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-12)
+    probes = np.concatenate([np.full((1, 3), 1 / 3), 0.85 * np.eye(3) + 0.05])
+    points = np.einsum("sk,fkd->fsd", probes, triangles)
+    sides = np.stack([points + SKIN * normals[:, None], points - SKIN * normals[:, None]])
+    within = np.abs(winding(whole, sides.reshape(-1, 3), clouds)) > 0.5
+    return within.reshape(2, len(triangles), len(probes)).all(0)
+
+
+def cut_up(triangles: Float[ndarray, "faces 3 3"], longest: float) -> Float[ndarray, "pieces 3 3"]:
+    """The same surface in triangles whose edges are at most so long; each into n * n alike."""
+    edges = np.linalg.norm(triangles - np.roll(triangles, 1, axis=1), axis=2).max(1)
+    counts = np.maximum(np.ceil(edges / longest), 1).astype(np.int64)
+    pieces = []
+    for count in np.unique(counts):
+        i, j = (one.ravel() for one in np.meshgrid(np.arange(count), np.arange(count), indexing="ij"))
+        up, down = i + j < count, i + j < count - 1
+        first = [np.stack([i + a, j + b, count - i - j - a - b], -1)[up] for a, b in ((0, 0), (1, 0), (0, 1))]
+        second = [np.stack([i + a, j + b, count - i - j - a - b], -1)[down] for a, b in ((1, 0), (1, 1), (0, 1))]
+        weights = np.concatenate([np.stack(first, 1), np.stack(second, 1)]) / count
+        pieces.append(np.einsum("tck,fkd->ftcd", weights, triangles[counts == count]).reshape(-1, 3, 3))
+    return np.concatenate(pieces)
 
 
 def winding(

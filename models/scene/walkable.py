@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.ndimage import binary_dilation, label, minimum_filter
+from scipy.ndimage import binary_closing, binary_dilation, distance_transform_edt, label, minimum_filter
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -208,10 +208,21 @@ def _ground(columns: _Columns, body: BodySize, shape: tuple[int, ...], scene: Sc
     first, index = np.unique(columns.column[headroom], return_index=True)
     ground, gentle = np.full(math.prod(shape), np.nan), np.zeros(math.prod(shape), bool)
     ground[first] = columns.height[headroom][index]
+    empty = np.bincount(columns.column, minlength=len(ground)).reshape(shape) == 0
     # the top of a rim is as gentle as what lies within a centimetre of it
     flat = columns.gentle & (np.abs(columns.height - ground[columns.column]) <= 0.01)
     gentle[columns.column[flat]] = True
-    return ground.reshape(shape), gentle.reshape(shape)
+    return _closed(ground.reshape(shape), gentle.reshape(shape), empty)
+
+
+def _closed(ground: ndarray, gentle: ndarray, empty: ndarray) -> tuple[ndarray, ndarray]:
+    """With small holes of a scan (up to four cells across, in which there is nothing at all) as ground around them."""
+    known = ~np.isnan(ground)
+    holes = binary_closing(known, np.ones((3, 3), bool), iterations=2) & empty & ~known
+    if not holes.any():
+        return ground, gentle
+    near = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return np.where(holes, ground[tuple(near)], ground), gentle | holes
 
 
 def _reached(ground: ndarray, gentle: ndarray, body: BodySize, cell: float, floor: float) -> Bool[ndarray, "x z"]:
