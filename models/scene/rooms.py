@@ -2,7 +2,7 @@
 
 Training rooms are rectangles with furniture along the walls and a group in the middle, everything at right angles.
 Held-out rooms have a wall that stands into the room, furniture at any angle and couches in the middle, and the shapes
-that `pieces` keeps for them. In both, whatever can be sat or lain on can be walked to, and most of the floor is one piece.
+that `pieces` keeps for them. In both, whatever can be sat or lain on can be walked to, and most floor is one piece.
 """
 
 from __future__ import annotations

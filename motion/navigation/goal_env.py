@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -100,6 +101,8 @@ class GoalTask:
     """From this angle on what is said is the gait's turn to that side."""
     patience: int = 60
     """Primitives without reaching a goal, after which one starts anew (16 s)."""
+    lost: int = 12
+    """Primitives without reaching a goal, after which it teaches nothing: somebody who learns has another one."""
     rewards: Rewards = field(default_factory=Rewards)
 
     def __post_init__(self) -> None:
@@ -187,6 +190,7 @@ class Outcome:
     """No goal for `GoalTask.patience`: starts anew, which is the clock's fault and not a state's."""
     observation: Float[Tensor, "people seen"]
     """Before anybody starts anew."""
+    made: Made
 
 
 def judged(
@@ -213,19 +217,28 @@ def judged(
 class GoalWorld:
     """People on an endless floor, each with a goal and a gait. After a goal comes the next, on the way."""
 
+    own: tuple[str, ...] = ("goal", "gait", "age")
+    """Attributes with a row for each person, besides `state`."""
+    extra: int = 0
+    """Numbers of an observation after those of `observe`."""
+
     def __init__(
         self, network: PrimitiveModel, people: int, *, move: Mover | None = None, task: GoalTask = GoalTask(),
         gaits: Gaits | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
         if people < 1:
-            raise LabanError(f"goal world: {people} people; accepted: 1 or more")
+            raise LabanError(f"{type(self).__name__}: {people} people; accepted: 1 or more")
         self.network, self.people, self.task = network, people, task
         self.move = move or mover(network)
         self.gaits = gaits or read_gaits(network, task.gaits)
-        self.pace = paces(network, self.move, self.gaits).to(network.mean.device)
+        self.pace = self.paces().to(network.mean.device)
         """Metres a primitive that each gait's progress is paid for."""
         self.seeded(seed)
         self.reset()
+
+    def paces(self) -> Float[Tensor, " gaits"]:
+        """What `pace` is."""
+        return paces(self.network, self.move, self.gaits)
 
     def seeded(self, seed: int) -> None:
         """Draw what comes from this seed on."""
@@ -236,14 +249,27 @@ class GoalWorld:
         """Width of sentence vectors."""
         return self.gaits.condition.sentence.shape[-1]
 
+    @property
+    def seen(self) -> int:
+        """Numbers of an observation."""
+        return observed_size(self.text) + self.extra
+
     def reset(self) -> Float[Tensor, "people seen"]:
-        """Everybody stands at the origin with a new goal and gait."""
+        """Everybody starts anew."""
         self.state = standing(self.network, self.people, dtype=torch.float32)
         self.goal = self.state.pelvis.new_zeros(self.people, 2)
         self.gait = torch.zeros(self.people, dtype=torch.long, device=self.goal.device)
         self.age = torch.zeros_like(self.gait)
         self.start_anew(torch.ones(self.people, dtype=torch.bool, device=self.goal.device))
         return self.observation()
+
+    def chosen(self, rows: Int[Tensor, " rows"]) -> GoalWorld:
+        """A world of its own with these people, as often as they are named, and where they are now."""
+        other = copy(self)
+        other.people, other.state = len(rows), self.state.people(rows)
+        for name in self.own:
+            setattr(other, name, getattr(self, name)[rows])
+        return other
 
     def condition(self) -> Condition:
         """What is said to each person now."""
@@ -257,28 +283,42 @@ class GoalWorld:
         """One primitive. Who has reached the goal has the next one; nobody starts anew by this."""
         before = self.state
         self.state, made = self.move(before, self.condition(), noise)
-        terms = judged(self.network, self.task, before, made, self.goal)
+        terms = self.judged(before, made, noise)
         terms = {name: torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) for name, value in terms.items()}
-        paid = {**terms, "progress": terms["progress"].minimum(self.pace[self.gait])}
         weights = {f.name: getattr(self.task.rewards, f.name) for f in fields(self.task.rewards)}
-        reward = torch.stack([weights[name] * value for name, value in paid.items()]).sum(0)
+        reward = torch.stack([weights[name] * value for name, value in self.paid(terms).items()]).sum(0)
         finite = torch.isfinite(made.pelvis).all(-1).all(-1) & torch.isfinite(made.rotations).flatten(1).all(-1)
         reached, fallen = terms["success"] > 0, (terms["fall"] < 0) | ~finite
         self.age = torch.where(reached, 0, self.age + 1)
         late = self.age >= self.task.patience
+        self.go_on(reached)
+        return Outcome(reward, terms, reached, fallen, late, self.observation(), made)
+
+    def judged(self, before: State, made: Made, noise: Tensor) -> dict[str, Float[Tensor, " people"]]:
+        """The terms of the rewards for one primitive, unweighted; success above 0 and fall below 0 are events."""
+        return judged(self.network, self.task, before, made, self.goal)
+
+    def paid(self, terms: dict[str, Float[Tensor, " people"]]) -> dict[str, Float[Tensor, " people"]]:
+        """The terms as they are paid."""
+        return {**terms, "progress": terms["progress"].minimum(self.pace[self.gait])}
+
+    def go_on(self, reached: Bool[Tensor, " people"]) -> None:
+        """After each primitive: who has reached a goal has the next one."""
         self.goal = torch.where(reached[:, None], self.new_goals(), self.goal)
-        return Outcome(reward, terms, reached, fallen, late, self.observation())
 
     def start_anew(self, who: Bool[Tensor, " people"]) -> None:
         """These people stand at the origin again, with another goal and gait."""
-        fresh = standing(self.network, self.people, dtype=torch.float32)
-        pick = who[:, None, None]
-        self.state = State(torch.where(pick[..., None, None], fresh.rotations, self.state.rotations),
-                           torch.where(pick, fresh.pelvis, self.state.pelvis))  # fmt: skip
+        self.put(who, standing(self.network, self.people, dtype=torch.float32))
         drawn = torch.randint(len(self.task.gaits), (self.people,), generator=self.generator).to(self.gait.device)
         self.gait = torch.where(who, drawn, self.gait)
         self.goal = torch.where(who[:, None], self.new_goals(), self.goal)
         self.age = torch.where(who, 0, self.age)
+
+    def put(self, who: Bool[Tensor, " people"], fresh: State) -> None:
+        """These people are as in `fresh` now."""
+        pick = who[:, None, None]
+        self.state = State(torch.where(pick[..., None, None], fresh.rotations, self.state.rotations),
+                           torch.where(pick, fresh.pelvis, self.state.pelvis))  # fmt: skip
 
     def retarget(self, who: Bool[Tensor, " people"]) -> None:
         """These people have another goal, on the way."""

@@ -1,4 +1,4 @@
-"""The goal world as gymnasium knows environments: one person at a time, and as stable-baselines3's vector of them."""
+"""A goal world as gymnasium knows environments: one person at a time, and as stable-baselines3's vector of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gymnasium import spaces
 from numpy import ndarray
 from stable_baselines3.common.vec_env import VecEnv
 
-from motion.navigation.goal_env import GoalWorld, Outcome, observed_size
+from motion.navigation.goal_env import GoalWorld, Outcome
 
 SEEN = 100.0
 """Bound of an observation's numbers."""
@@ -21,8 +21,7 @@ SEEN = 100.0
 def spaces_of(world: GoalWorld, bound: float) -> tuple[spaces.Box, spaces.Box]:
     """(observations, actions): the action is the noise of a primitive as one row."""
     noise = world.network.config.tokens * world.network.config.latent
-    seen = observed_size(world.text)
-    return (spaces.Box(-SEEN, SEEN, (seen,), np.float32), spaces.Box(-bound, bound, (noise,), np.float32))
+    return (spaces.Box(-SEEN, SEEN, (world.seen,), np.float32), spaces.Box(-bound, bound, (noise,), np.float32))
 
 
 class GoalEnv(gymnasium.Env[ndarray, ndarray]):

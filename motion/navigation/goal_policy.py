@@ -38,6 +38,10 @@ class GoalPolicyConfig:
     gaits: tuple[Gait, ...] = GAITS
     aside: float = GoalTask().aside
     licence: str = ""
+    extra: int = 0
+    """Numbers that are seen besides the goal, the body and the text: of a room, and of what is in it."""
+    task: str = "goal"
+    """What it has learnt: "goal" (places on a bare floor), "walk" (ways through rooms), "act" (to sit, lie, get up)."""
 
 
 class Block(nn.Module):
@@ -60,6 +64,9 @@ class GoalPolicy(nn.Module):
         super().__init__()
         self.config = config
         self.embed = nn.Linear(observed_size(config.text), config.width)
+        if config.extra:
+            self.more = nn.Linear(config.extra, config.width, bias=False)
+            nn.init.zeros_(self.more.weight)
         self.blocks = nn.ModuleList(Block(config.width) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
         self.out = nn.Linear(config.width, config.tokens * config.latent)
@@ -68,7 +75,10 @@ class GoalPolicy(nn.Module):
 
     def forward(self, observation: Float[Tensor, "people seen"]) -> Float[Tensor, "people noise"]:
         """The noise as one row, between -bound and bound."""
-        hidden = self.embed(observation.clamp(-10, 10))
+        size = self.embed.in_features
+        hidden = self.embed(observation[:, :size].clamp(-10, 10))
+        if self.config.extra:
+            hidden = hidden + self.more(observation[:, size:])
         for block in self.blocks:
             hidden = block(hidden)
         return self.config.bound * torch.tanh(self.out(self.norm(hidden)) / self.config.bound)

@@ -28,8 +28,6 @@ HORIZON = 6
 """Primitives that gradients go back through (1.6 s)."""
 EXPLORE = 0.4
 """Deviation of the noise that is added to the policy's while it learns: it must be right in the mean."""
-PATIENCE = 12
-"""Primitives without reaching a goal, after which there is another one: far behind, it teaches nothing."""
 ANEW = 0.3
 """Share of those who stand at the origin again then."""
 PRIOR = 0.3
@@ -133,7 +131,7 @@ def goal_loss(policy: GoalPolicy, world: GoalWorld, generator: torch.Generator) 
         terms = {**outcome.terms, "outside": outside}
         for name, value in terms.items():
             totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value.detach().mean() / HORIZON
-        late = world.age >= PATIENCE
+        late = world.age >= world.task.lost
         over = outcome.fallen | (late & (torch.rand(world.people, generator=generator, device=generator.device) < ANEW))
         going = going * (~over)
         world.retarget(late & ~over)
