@@ -8,7 +8,6 @@ the last frames of one are the first of the next, and the two are blended there.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +33,8 @@ from motion.generate import STRIDE, noise_of, window_of
 from motion.generator import Generator, load_generator
 from motion.navigation.dip_blend import joined
 from motion.navigation.dip_energy import OURS, PUBLISHED, Asked, DipWeights, asked, weights_for
-from motion.navigation.journey import Journey, Plan, plan_of
-from motion.navigation.outcome import Bodies, Outcome, outcome_of
+from motion.navigation.journey import Journey, Plan, heading_of, plan_of
+from motion.navigation.outcome import Bodies, Clock, Outcome, manner_of, outcome_of
 from motion.primitives.control import Objective, Window
 from motion.enforce import Clip, placement
 from motion.steer import PACE, hooks
@@ -99,11 +98,11 @@ def dip(
 
     Raises LabanError for journeys through things and for words that are empty.
     """
-    began = time.monotonic()
+    began = Clock()
     network = load_generator(checkpoint).to(pick_device(config.device))
     plan = plan_of(journey, FPS, seed=config.seed, even=config.even)
     task = asked(plan, journey.scene, every=config.every)
-    weights = weights_for(config.weights, plan, _manner(journey))
+    weights = weights_for(config.weights, plan, manner_of(journey))
     with torch.no_grad():
         bodies = Rounds(network, config, task, task.objectives(weights)).run(progress)
     return outcome_of("DIP", bodies, task, weights, began=began)
@@ -266,8 +265,8 @@ class Round:
         if plan.poses and plan.poses[0].time == 0:
             yaw = pelvis_heading(plan.poses[0].rotations[None, 0])[0]
             return Frame(np.full(rows, yaw), np.tile(plan.poses[0].pelvis[[0, 2]], (rows, 1)))
-        step = plan.places[1] - plan.places[0]
-        return Frame(np.full(rows, math.atan2(step[0], step[1])), np.tile(plan.places[0], (rows, 1)))
+        heading = heading_of(plan.places[1] - plan.places[0])
+        return Frame(np.full(rows, heading), np.tile(plan.places[0], (rows, 1)))
 
     def _overwrite(
         self, due: Sequence[Constraints],
@@ -331,8 +330,3 @@ class Round:
         feet = [JointKey((at - self.first) / FPS, key.joint, frame.into(row, key.position))
                 for key in plan.feet if self.first <= (at := round(key.time * FPS)) < self.last and at not in taken]  # fmt: skip
         return Constraints(tuple(poses), tuple(path), tuple(feet))
-
-
-def _manner(journey: Journey) -> str | None:
-    pose = journey.goal or journey.start
-    return None if pose is None else pose.manner

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -92,6 +93,21 @@ class Asked:
             found.append(_of("penetration", weights.penetration, lambda joints: flesh.depth(joints, scene, THROUGH)))
         return tuple(found)
 
+    def settling(self, weight: float) -> tuple[Objective, ...]:
+        """Height of the pelvis, metres, and direction one faces, radians, where the plan says so; for the hybrid."""
+        heights, headings = dict(self.plan.heights), dict(self.plan.headings)
+
+        def height(window: Window) -> Tensor:
+            gaps = [(window.joints[:, :, at, 0, 1] - due).abs() for at, due in _within(window, heights)]
+            return torch.stack(gaps).mean(0) if gaps else window.joints.new_zeros(window.joints.shape[:2])
+
+        def facing(window: Window) -> Tensor:
+            ways = [(at, torch.tensor([math.sin(due), math.cos(due)])) for at, due in _within(window, headings)]
+            gaps = [objectives.orientation(window.joints[:, :, at : at + 1], way.to(window.joints)) for at, way in ways]
+            return torch.stack(gaps).mean(0) if gaps else window.joints.new_zeros(window.joints.shape[:2])
+
+        return Objective("height", weight, height), Objective("facing", 0.3 * weight, facing)
+
     def _floor(self, window: Window) -> Float[Tensor, "people tries"]:
         own = [(at, key) for key in self.keys if (at := window.index(key)) is not None]
         if not own:
@@ -146,6 +162,10 @@ def jolts(joints: Joints, fps: float) -> PerClip:
     """Mean over joints and frames of the acceleration, m/s^2, above `JOLT`."""
     second = (torch.diff(joints, n=2, dim=-3) * fps**2).square().sum(-1).clamp_min(1e-12).sqrt()
     return (second - JOLT).clamp_min(0).mean((-1, -2))
+
+
+def _within(window: Window, due: Mapping[int, float]) -> list[tuple[int, float]]:
+    return [(at, value) for frame, value in due.items() if (at := window.index(frame)) is not None]
 
 
 def _of(name: str, weight: float, measure: Callable[[Joints], PerClip]) -> Objective:

@@ -83,7 +83,7 @@ class GoalPose:
     @property
     def heading(self) -> float:
         """Radians from +Z towards +X."""
-        return float(pelvis_heading(self.rotations[None, 0])[0])
+        return float(pelvisheading_of(self.rotations[None, 0])[0])
 
     def joints(self) -> Float[ndarray, "22 3"]:
         """World positions of the default body's joints."""
@@ -164,20 +164,23 @@ def plan_of(journey: Journey, fps: float, *, seed: int = 0, even: bool = False) 
     speed = journey.speed or float(rng.uniform(*WALKING))
     way = _evenly(path, speed, fps) if even else timed(path, speed, fps)
     rise, settle = np.zeros((0, 2)), _Settled()
-    legs, poses, headings = [], [], list[tuple[int, float]]()
+    legs, poses, headings, heights = [], [], list[tuple[int, float]](), list[tuple[int, float]]()
     if journey.start is not None:
         rise = _between(journey.start.place, path[0], _took(journey.start, path[0], rng), fps)[:-1]
         legs.append(Leg(0, len(rise) - 1, journey.start.text))
         poses.append(PoseKey(0.0, journey.start.rotations, journey.start.pelvis, "start"))
-        headings.append((len(rise), _heading(way[1] - way[0])))
+        headings.append((len(rise), heading_of(way[1] - way[0])))
+        lifted = STANDING - float(journey.start.pelvis[1])
+        heights = [(k, float(journey.start.pelvis[1]) + lifted * ease(min(1.0, k / (0.8 * len(rise)))))
+                   for k in range(round(OFTEN * fps), len(rise), round(OFTEN * fps))]  # fmt: skip
     first, last = len(rise), len(rise) + len(way) - 1
     legs.append(Leg(first, last, journey.text))
     if journey.goal is not None:
-        faced = _heading(way[-1] - way[-2])
+        faced = heading_of(way[-1] - way[-2])
         headings.append((last, faced))
         settle = _settled(journey.goal, path[-1], faced, last, fps, _took(journey.goal, path[-1], rng))
     return Plan(fps, np.concatenate([rise, way, settle.places]), (*legs, *settle.legs), (*poses, *settle.poses),
-                (*headings, *settle.headings), settle.heights, settle.feet, (first, last))  # fmt: skip
+                (*headings, *settle.headings), (*heights, *settle.heights), settle.feet, (first, last))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -311,5 +314,6 @@ def _smoothed(path: Float[ndarray, "points 2"], metres: float) -> Float[ndarray,
     return whole[reach : reach + len(path)]
 
 
-def _heading(step: Sequence[float] | Float[ndarray, " 2"]) -> float:
+def heading_of(step: Sequence[float] | Float[ndarray, " 2"]) -> float:
+    """Radians from +Z towards +X of a step (x, z)."""
     return math.atan2(float(step[0]), float(step[1]))

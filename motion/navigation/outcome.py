@@ -18,11 +18,23 @@ from models.motion import Motion
 from motion.constraints import Constraints
 from motion.enforce import enforce
 from motion.navigation.dip_energy import Asked, DipWeights
-from motion.navigation.journey import Plan
+from motion.navigation.journey import Journey, Plan
 from motion.primitives.control import Window
 
 Bodies = tuple[Float[Tensor, "people frames 22 3 3"], Float[Tensor, "people frames 3"]]
 """Local rotations, the pelvis' being global, and places of the pelvis in the world, of each candidate."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When work began, by the clock and by the processor."""
+
+    wall: float = field(default_factory=time.monotonic)
+    cpu: float = field(default_factory=time.process_time)
+
+    def passed(self) -> tuple[float, float]:
+        """Seconds since."""
+        return time.monotonic() - self.wall, time.process_time() - self.cpu
 
 
 @dataclass(frozen=True)
@@ -36,18 +48,20 @@ class Outcome:
     """The same, averaged over candidates."""
     seconds: float
     """Of work, for all candidates."""
+    cpu: float
+    """The same as the processor counts it, which a busy machine does not change."""
     backend: str
     plan: Plan = field(repr=False)
 
 
-def outcome_of(backend: str, bodies: Bodies, task: Asked, weights: DipWeights, *, began: float) -> Outcome:
+def outcome_of(backend: str, bodies: Bodies, task: Asked, weights: DipWeights, *, began: Clock) -> Outcome:
     """Candidates as motions with feet that stand, in the poses that were due; the one that costs least is kept."""
     keys = Constraints(task.plan.poses, (), task.plan.feet, anchored=False)
     motions = [finished(motion, keys) for motion in motions_of(bodies, task.plan.fps)]
     errors = [errors_of(motion, task, weights) for motion in motions]
     best = min(range(len(motions)), key=lambda k: errors[k]["total"])
     mean = {name: float(np.mean([one[name] for one in errors])) for name in errors[0]}
-    return Outcome(motions[best], errors[best], mean, time.monotonic() - began, backend, task.plan)
+    return Outcome(motions[best], errors[best], mean, *began.passed(), backend, task.plan)
 
 
 def motions_of(bodies: Bodies, fps: float) -> list[Motion]:
@@ -75,3 +89,9 @@ def errors_of(motion: Motion, task: Asked, weights: DipWeights) -> dict[str, flo
         "total": sum(weight * value for weight, value in found.values()),
         "goal": float(np.linalg.norm(last - task.plan.places[-1])),
     }
+
+
+def manner_of(journey: Journey) -> str | None:
+    """Whether one sits or lies down, or gets up from that; None who does neither."""
+    pose = journey.goal or journey.start
+    return None if pose is None else pose.manner
