@@ -136,7 +136,9 @@ def _read_by_trimesh(path: Path, kind: str) -> list[Part]:
         return [Part((), _float(loaded.vertices), _whole(loaded.faces))]
     if not isinstance(loaded, trimesh.Scene):
         return []
-    return [part for node in loaded.graph.nodes_geometry if (part := _node(loaded, str(node))) is not None]
+    order = {name: number for number, name in enumerate(loaded.geometry)}
+    nodes = sorted(loaded.graph.nodes_geometry, key=lambda node: (order[loaded.graph[node][1]], str(node)))
+    return [part for node in nodes if (part := _node(loaded, str(node))) is not None]
 
 
 def _node(scene: object, node: str) -> Part | None:

@@ -89,7 +89,7 @@ def _stance(path: Path, parts: list[Part], scale: float | None, up: str | None) 
     if scale is not None and not 1e-6 <= scale <= 1e6:
         raise LabanError(f"--scale {scale}; accepted: metres of a unit of the file, such as 0.01 for centimetres")
     low, high = _box(parts)
-    turn = up.lower() if up else find_up(_surface(parts), high - low)
+    turn = up.lower() if up else find_up(_surface(parts), high - low, scale)
     if up is None and turn != "y":
         notes.append(f"{turn.upper()} is up in the file: turned to Y up (--up y says otherwise)")
     size = np.abs(np.array(TURNS[turn], np.float64)) @ (high - low)

@@ -54,15 +54,20 @@ def surface_of(vertices: Float[ndarray, "vertices 3"], faces: Int[ndarray, "face
     return Surface(lengths / 2, across / np.maximum(lengths, 1e-300)[:, None], corners.mean(1))
 
 
-def find_up(surface: Surface, size: Float[ndarray, "3"]) -> str:
-    """ "y", or "z" where the mesh clearly lies on its back: its largest level area by far is across z.
+def find_up(surface: Surface, size: Float[ndarray, "3"], scale: float | None = None) -> str:
+    """The axis that points up: y, or z where the mesh clearly lies on its back, its largest level area across z.
 
-    Walls are large too: the turned room must be lower than it is deep, and of a height that a person fits into.
+    Walls are large too: a room turned to Z must be lower than it was, and of a height that a person fits into (in the
+    unit that it is said to be in, or would be taken for), so that corridors are not turned.
     """
     largest = [_levels(surface, axis, float(size.max()))[1].max(initial=0.0) for axis in range(3)]
-    if largest[2] > 1.5 * largest[1] and size[1] > size[2] and largest[2] >= largest[0]:
-        return "z"
-    return "y"
+    if not (largest[2] > 1.5 * largest[1] and size[1] > size[2] and largest[2] >= largest[0]):
+        return "y"
+    try:
+        factor = scale or find_scale(size[[0, 2, 1]], "")[0]
+    except LabanError:
+        factor = _likely(float(max(size[0], size[1])), float(size[2]))[0]
+    return "z" if factor * size[2] >= TALL[0] else "y"
 
 
 def find_scale(size: Float[ndarray, "3"], name: str) -> tuple[float, str | None]:
