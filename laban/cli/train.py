@@ -61,6 +61,9 @@ def primitives(
     init: Annotated[
         str | None, typer.Option("--init", help="Streaming weights to start from: embedded, or a folder.")
     ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Faster steps after some minutes; needs a C++ compiler.")
+    ] = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -71,7 +74,8 @@ def primitives(
 
     output = output or Path("runs") / "checkpoints" / f"primitives_{variant}"
     run = run or Path("runs") / f"primitives-{variant}"
-    job = PrimitiveTraining(dataset, output, run, variant, batch, minutes=minutes, init=init, seed=seed)
+    job = PrimitiveTraining(dataset, output, run, variant, batch, minutes=minutes, init=init, compile=compiled,
+                            seed=seed)  # fmt: skip
     folder = train_primitives(replace(job, steps=steps) if steps else job, quiet=json)
     lines = [f"wrote {folder}" if folder else f"time is up; call again to go on with {run}"]
     emit({"checkpoint": str(folder) if folder else None, "run": str(run)}, json, lines)

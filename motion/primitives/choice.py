@@ -35,7 +35,7 @@ class Futures:
     """Plans the stream of one person as the best of `people` futures, a little with every primitive that is shown.
 
     While the chosen future is shown, the next ones grow from its end; when it is over, the best of these is chosen. So
-    no primitive has to wait for a whole future, save the first ones after a word, which are judged by `FIRST` alone.
+    no primitive waits for a whole future; only after a word the first ones do, and are judged by `FIRST` alone.
     """
 
     def __init__(self, people: int, draw: Draw, best: Callable[[Sequence[Made], Sequence[Made], str], int]) -> None:
@@ -56,7 +56,8 @@ class Futures:
         if words != self._words:
             self._words = words
             self.clear()
-        if not self._plan:
+        waited = not self._plan
+        if waited:
             while len(self._grown) < FIRST and self._grow(state, voices, words):
                 pass
             kept = self._best(list(self._past), self._grown, words[0])
@@ -64,6 +65,8 @@ class Futures:
             self._grown = []
         made = self._plan.popleft()
         self._past.append(made)
+        if waited and self._plan:
+            return made
         following = later(voices)
         for _ in range(len(self._plan)):
             following = later(following)
