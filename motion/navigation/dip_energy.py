@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models import objectives
 from models.body.model import load_body
-from models.body.skeleton import FEET
+from models.body.skeleton import FEET, JOINT
 from models.objectives import Joints, PerClip
 from motion.navigation.flesh import flesh_of
 from motion.navigation.journey import GoalPose, Plan
@@ -24,6 +24,8 @@ AT_FLOOR = 0.01
 """Metres by which the lower foot may be off the floor."""
 THROUGH = 0.03
 """Metres by which flesh may give way."""
+UPRIGHT = 0.15
+"""Radians by which a walker may lean."""
 JOLT = 50.0
 """Metres a second squared that no joint exceeds."""
 
@@ -93,8 +95,9 @@ class Asked:
             found.append(_of("penetration", weights.penetration, lambda joints: flesh.depth(joints, scene, THROUGH)))
         return tuple(found)
 
-    def settling(self, weight: float) -> tuple[Objective, ...]:
-        """Height of the pelvis, metres, and direction one faces, radians, where the plan says so; for the hybrid."""
+    def carried(self, weight: float) -> tuple[Objective, ...]:
+        """What primitives need besides: height of the pelvis, metres, and direction one faces, radians, where the plan
+        says so; and the trunk's lean, radians, on the way."""
         heights, headings = dict(self.plan.heights), dict(self.plan.headings)
 
         def height(window: Window) -> Tensor:
@@ -106,7 +109,14 @@ class Asked:
             gaps = [objectives.orientation(window.joints[:, :, at : at + 1], way.to(window.joints)) for at, way in ways]
             return torch.stack(gaps).mean(0) if gaps else window.joints.new_zeros(window.joints.shape[:2])
 
-        return Objective("height", weight, height), Objective("facing", 0.3 * weight, facing)
+        def lean(window: Window) -> Tensor:
+            first, last = self.plan.walking
+            own = slice(max(0, first - window.first), max(0, last + 1 - window.first))
+            joints = window.joints[:, :, own]
+            return leaning(joints) if joints.shape[2] else window.joints.new_zeros(window.joints.shape[:2])
+
+        return (Objective("height", weight, height), Objective("facing", 0.3 * weight, facing),
+                Objective("lean", weight, lean))  # fmt: skip
 
     def _floor(self, window: Window) -> Float[Tensor, "people tries"]:
         own = [(at, key) for key in self.keys if (at := window.index(key)) is not None]
@@ -156,6 +166,13 @@ def slower_foot(joints: Joints, fps: float) -> PerClip:
 def foot_height(joints: Joints, level: float) -> PerClip:
     """Mean over frames of how far, metres beyond `AT_FLOOR`, the lowest foot joint is from its level on the floor."""
     return ((joints[..., FEET, 1].amin(-1) - level).abs() - AT_FLOOR).clamp_min(0).mean(-1)
+
+
+def leaning(joints: Joints) -> PerClip:
+    """Mean over frames of the angle, radians beyond `UPRIGHT`, of the line from pelvis to neck with the vertical."""
+    trunk = joints[..., JOINT["neck"], :] - joints[..., 0, :]
+    across = trunk[..., 0::2].square().sum(-1).clamp_min(1e-12).sqrt()
+    return (torch.atan2(across, trunk[..., 1]) - UPRIGHT).clamp_min(0).mean(-1)
 
 
 def jolts(joints: Joints, fps: float) -> PerClip:

@@ -42,6 +42,8 @@ class HybridConfig:
     settling: int = 24
     """The same where somebody gets up, turns about or settles, where the policy does not help."""
     lr: float = 0.3
+    prior: float = 2.0
+    """Weight of how far a noise is outside of the shell where Gaussian noise lies."""
     ahead: float = 1.2
     """Seconds ahead of which the place that is due is what the policy is sent to."""
     scale: float = 0.5
@@ -79,7 +81,7 @@ def hybrid(
     plan = plan_of(journey, FPS, seed=config.seed, even=config.even)
     task = asked(plan, journey.scene, every=1 / FPS)
     weights = weights_for(config.weights, plan, manner_of(journey))
-    objectives = (*task.objectives(weights), *task.settling(weights.floor))
+    objectives = (*task.objectives(weights), *task.carried(weights.floor))
     bodies = Windows(network, policy, config, plan, objectives).run(progress)
     return outcome_of("hybrid", bodies, task, weights, began=began)
 
@@ -108,7 +110,7 @@ class Windows:
             noise = self._noise(state, window, len(made), generator, walks=walks)
             steps = self.config.iterations if walks else self.config.settling
             tuned = SteerConfig(horizon=len(window), keep=1, iterations=max(1, steps), tries=1, lr=self.config.lr,
-                                sampling=self.config.sampling)  # fmt: skip
+                                prior=self.config.prior, sampling=self.config.sampling)  # fmt: skip
             planned = Planned(self.network, state, window, self.objectives, len(made) * FUTURE + 1, tuned)
             if steps:
                 noise = planned.optimise(noise[:, :, None], progress).movedim(1, 0)

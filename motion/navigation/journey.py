@@ -83,7 +83,7 @@ class GoalPose:
     @property
     def heading(self) -> float:
         """Radians from +Z towards +X."""
-        return float(pelvisheading_of(self.rotations[None, 0])[0])
+        return float(pelvis_heading(self.rotations[None, 0])[0])
 
     def joints(self) -> Float[ndarray, "22 3"]:
         """World positions of the default body's joints."""
