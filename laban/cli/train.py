@@ -109,6 +109,42 @@ def goal_policy(
     emit({"checkpoint": str(folder) if folder else None, "run": str(run)}, json, lines)
 
 
+@app.command("scene-policy")
+def scene_policy(
+    task: Annotated[str, typer.Option("--task", help="walk (ways through rooms) or act (sit, lie, get up).")] = "walk",
+    primitives: Annotated[
+        str, typer.Option("--primitives", help="Embedded streaming model or a folder: whose noise the policy gives.")
+    ] = "primitives_research",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Folder of the resumable run.")] = None,
+    pretrain: Annotated[
+        int, typer.Option("--pretrain", min=1, help="Updates by gradients through the primitives.")
+    ] = 300,
+    ppo: Annotated[int, typer.Option("--ppo", min=0, help="Updates of PPO after that.")] = 60,
+    people: Annotated[int, typer.Option("--people", min=1, help="People who learn at once.")] = 64,
+    rooms: Annotated[int, typer.Option("--rooms", min=1, help="Generated rooms to learn in.")] = 24,
+    init: Annotated[
+        str | None, typer.Option("--init", help="Policy to start from, such as goal_policy, as far as shapes fit.")
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Updates between points of the success curve.")] = 50,
+    minutes: Minutes = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Train a policy of furnished rooms with streamed primitives; Ctrl-C saves, and the same command goes on."""
+    from laban.weights import find_weights
+    from motion.navigation.goal_training import train_goal_policy
+    from motion.navigation.scene_training import SceneTraining
+
+    output, run = output or Path(f"runs/checkpoints/{task}_policy"), run or Path(f"runs/{task}-policy")
+    start = find_weights(init) if init else None
+    job = SceneTraining(primitives, output, run, people, pretrain, ppo, init=start, minutes=minutes, seed=seed,
+                        every=every, kind=task, rooms=rooms)  # fmt: skip
+    folder = train_goal_policy(job, quiet=json)
+    lines = [f"wrote {folder}" if folder else f"time is up; call again to go on with {run}"]
+    emit({"checkpoint": str(folder) if folder else None, "run": str(run)}, json, lines)
+
+
 @app.command("motion-text")
 def motion_text(
     dataset: Dataset,

@@ -151,11 +151,10 @@ def routes(scene: Scene, walkable: Walkable, n: int, seed: int = 0, *, apart: fl
 
     In a room too small for that they are as far apart as half of its floor's extent. LabanError where nothing is free.
     """
-    labels, count = ndimage.label(np.asarray(walkable.free))
-    if not count:
+    cells = np.argwhere(walkable.areas == 1)
+    if not len(cells):
         raise LabanError(f"{scene.name}: no free floor for a body; accepted: a room that somebody can stand in")
-    cells = np.argwhere(labels == 1 + np.bincount(labels.ravel())[1:].argmax())
-    places = np.asarray(walkable.origin) + (cells + 0.5) * walkable.cell
+    places = walkable.centers_of(cells)
     apart = min(apart, float(np.linalg.norm(np.ptp(places, axis=0))) / 2)
     rng, pairs = np.random.default_rng((seed, 78)), list[ndarray]()
     while len(pairs) < n:

@@ -83,6 +83,11 @@ class GoalPolicy(nn.Module):
             hidden = block(hidden)
         return self.config.bound * torch.tanh(self.out(self.norm(hidden)) / self.config.bound)
 
+    @property
+    def sees(self) -> int:
+        """Numbers of an observation that it reads; a world may have more."""
+        return self.embed.in_features + self.config.extra
+
     def shaped(self, noise: Float[Tensor, "people noise"]) -> Float[Tensor, "people tokens latent"]:
         """As the sampler takes it."""
         return noise.unflatten(-1, (self.config.tokens, self.config.latent))

@@ -19,9 +19,11 @@ from torch import Tensor
 from laban.errors import LabanError
 from laban.files import atomic_path
 from laban.progress import progress
+from laban.weights import load_module, load_weights
 from models.training import TrainConfig, fit, steps_done
 from motion.navigation.goal_env import GoalTask, GoalWorld
 from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, digest_of, save_goal_policy
+from motion.navigation.goal_reaching import reach_goals
 from motion.primitives.network import PrimitiveModel, load_primitives
 
 HORIZON = 6
@@ -60,6 +62,32 @@ class GoalTraining:
     minutes: float | None = None
     """Stop after this much time; the next call goes on."""
     seed: int = 0
+    every: int | None = None
+    """Updates between two measurements of success, kept in the run's `curve.jsonl`; None measures nothing."""
+
+    def world(self, network: PrimitiveModel, people: int, seed: int) -> GoalWorld:
+        """Where it is learnt."""
+        return GoalWorld(network, people, task=self.task, seed=seed)
+
+    def config(self, network: PrimitiveModel, world: GoalWorld, digest: str) -> GoalPolicyConfig:
+        """What is trained."""
+        return GoalPolicyConfig(digest, tokens=network.config.tokens, latent=network.config.latent, text=world.text,
+                                gaits=self.task.gaits, aside=self.task.aside,
+                                licence=network.config.licence)  # fmt: skip
+
+    def begin(self, policy: GoalPolicy) -> None:
+        """The weights to start from."""
+        if self.init is not None:
+            load_module(policy, load_weights(self.init)[0], self.init)
+
+    def measure(self, network: PrimitiveModel, policy: GoalPolicy) -> dict[str, float]:
+        """A row of the success curve."""
+        reached = reach_goals(self.world(network, self.people, self.seed), policy, seed=1000)
+        return {"n": self.people, "success": round(reached.success, 4)}
+
+    def card(self, config: GoalPolicyConfig, ppo: int) -> str:
+        """The README of the checkpoint."""
+        return card(self, config, ppo)
 
 
 def train_goal_policy(job: GoalTraining, *, quiet: bool = False) -> Path | None:
@@ -71,32 +99,27 @@ def train_goal_policy(job: GoalTraining, *, quiet: bool = False) -> Path | None:
     end = time.monotonic() + 60 * job.minutes if job.minutes else None
     network, digest = load_primitives(job.primitives), digest_of(job.primitives)
     _same_run(job.run, digest)
-    world = GoalWorld(network, job.people, task=job.task, seed=job.seed + steps_done(job.run / "pretrain"))
+    world = job.world(network, job.people, job.seed + steps_done(job.run / "pretrain"))
     policy = initial_policy(network, world, digest, job)
     policy = pretrain(policy, world, job, minutes=_left(end), quiet=quiet)
     done = steps_done(job.run / "pretrain")
     if done < job.pretrain:
         return None
-    save_goal_policy(job.run / "pretrained", policy, card(job, policy.config, 0))
+    save_goal_policy(job.run / "pretrained", policy, job.card(policy.config, 0))
     if job.ppo:
         world.seeded(job.seed + 1)
         policy, rounds = fine_tune(policy, world, job, end=end, quiet=quiet)
         if rounds < job.ppo:
             return None
-    save_goal_policy(job.output, policy, card(job, policy.config, job.ppo))
+    save_goal_policy(job.output, policy, job.card(policy.config, job.ppo))
     return job.output
 
 
 def initial_policy(network: PrimitiveModel, world: GoalWorld, digest: str, job: GoalTraining) -> GoalPolicy:
     """A policy that gives zero noise, or the one to start from."""
-    config = GoalPolicyConfig(digest, tokens=network.config.tokens, latent=network.config.latent, text=world.text,
-                              gaits=job.task.gaits, aside=job.task.aside, licence=network.config.licence)  # fmt: skip
     torch.manual_seed(job.seed)
-    policy = GoalPolicy(config)
-    if job.init is not None:
-        from laban.weights import load_module, load_weights
-
-        load_module(policy, load_weights(job.init)[0], job.init)
+    policy = GoalPolicy(job.config(network, world, digest))
+    job.begin(policy)
     return policy.train()
 
 
@@ -110,8 +133,22 @@ def pretrain(
     config = TrainConfig(steps=job.pretrain, lr=8e-4, warmup=10, weight_decay=0.0, clip=0.5, ema=0.98, seed=job.seed,
                          precision="32-true", accelerator=world.goal.device.type, save_minutes=2.0,
                          log_every=5)  # fmt: skip
-    return fit(policy, lambda network, world, generator: goal_loss(network, world, generator), lambda step: world,
-               config, job.run / "pretrain", minutes=minutes, progress=not quiet)  # fmt: skip
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    folder, every = job.run / "pretrain", job.every or job.pretrain
+    done = steps_done(folder)
+    if job.every and not done:
+        _measured(job, world, policy, "pretrain", 0)
+    while True:
+        stop = min(job.pretrain, (done // every + 1) * every)
+        learned = fit(
+            policy, lambda network, people, generator: goal_loss(network, people, generator), lambda step: world,
+            config, folder, stop=stop, minutes=_left(end), progress=not quiet,
+        )  # fmt: skip
+        done = steps_done(folder)
+        if job.every and done == stop:
+            _measured(job, world, learned, "pretrain", done)
+        if done < stop or done >= job.pretrain:
+            return learned
 
 
 def goal_loss(policy: GoalPolicy, world: GoalWorld, generator: torch.Generator) -> Mapping[str, Tensor]:
@@ -174,8 +211,19 @@ def fine_tune(
             _log(folder, done, {"reward": float(model.rollout_buffer.rewards.mean()), **model.logger.name_to_value})
             with atomic_path(last) as temporary:
                 torch.save({"state": state_of(model), "done": done}, temporary)
+            if job.every and (done % job.every == 0 or done == job.ppo):
+                _measured(job, world, actor_of(model), "ppo", done)
             advance(rounds)
     return actor_of(model).eval(), done
+
+
+def _measured(job: GoalTraining, world: GoalWorld, policy: GoalPolicy, stage: str, update: int) -> None:
+    """A row of the success curve."""
+    training = policy.training
+    row = {"stage": stage, "update": update, **job.measure(world.network, policy.eval())}
+    policy.train(training)
+    with (job.run / "curve.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def _log(folder: Path, done: int, values: Mapping[str, float]) -> None:
