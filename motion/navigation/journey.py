@@ -36,6 +36,8 @@ STANDING = 0.93
 """Height in metres of the pelvis of somebody who stands."""
 STANDS = 0.2
 """Metres above the floor up to which an ankle of a pose is that of a foot that stands."""
+ONE_FOOT = 0.45
+"""Seconds by which one foot stands where it will stay before the other does."""
 OFTEN = 0.15
 """Seconds between the hints of those who settle."""
 TURN = 1.6
@@ -215,8 +217,9 @@ def _settled(
     heights = [(k, STANDING + (float(goal.pelvis[1]) - STANDING) * ease((k - turned) / len(down)))
                for k in range(turned + step, arrived - step // 2, step)]  # fmt: skip
     headings += [(k, faced + about) for k, _ in heights]
-    feet = [JointKey(k / fps, f"{side}_ankle", place, origin="goal")
-            for side, place in goal.feet().items() for k in range(turned, arrived, step)]  # fmt: skip
+    begins = dict(zip(goal.feet(), (max(last + step, turned - round(ONE_FOOT * fps)), turned + step), strict=False))
+    feet = [JointKey(k / fps, f"{side}_ankle", ankle, origin="goal")
+            for side, ankle in goal.feet().items() for k in range(begins[side], arrived, step)]  # fmt: skip
     poses = [PoseKey(k / fps, goal.rotations, goal.pelvis, "goal") for k in (arrived, arrived + held)]
     places = np.concatenate([np.tile(place, (turned - last, 1)), down, np.tile(goal.place, (held, 1))])
     return _Settled(places, tuple(legs), tuple(poses), tuple(headings), tuple(heights), tuple(feet))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from models.body.model import load_body
 from models.body.pose import motion_joints
 from models.body.skeleton import NUM_BODY, NUM_JOINTS
 from models.motion import Motion
-from motion.constraints import Constraints
+from models.representation.heading import pelvis_heading
+from motion.constraints import Constraints, RootKey
 from motion.enforce import enforce
 from motion.navigation.dip_energy import Asked, DipWeights
 from motion.navigation.journey import Journey, Plan
@@ -56,8 +57,7 @@ class Outcome:
 
 def outcome_of(backend: str, bodies: Bodies, task: Asked, weights: DipWeights, *, began: Clock) -> Outcome:
     """Candidates as motions with feet that stand, in the poses that were due; the one that costs least is kept."""
-    keys = Constraints(task.plan.poses, (), task.plan.feet, anchored=False)
-    motions = [finished(motion, keys) for motion in motions_of(bodies, task.plan.fps)]
+    motions = [finished(motion, task.plan) for motion in motions_of(bodies, task.plan.fps)]
     errors = [errors_of(motion, task, weights) for motion in motions]
     best = min(range(len(motions)), key=lambda k: errors[k]["total"])
     mean = {name: float(np.mean([one[name] for one in errors])) for name in errors[0]}
@@ -73,10 +73,21 @@ def motions_of(bodies: Bodies, fps: float) -> list[Motion]:
     return [Motion(full[k : k + 1], root[k : k + 1].astype(np.float32), fps) for k in range(len(full))]
 
 
-def finished(motion: Motion, keys: Constraints) -> Motion:
-    """No tremble, feet that stand where they are planted, and every pose exactly as it was due."""
+def finished(motion: Motion, plan: Plan) -> Motion:
+    """No tremble, feet that stand where they are planted, and from the end of the way on exactly what is due."""
     motion = clean_up(motion, follow=False)
-    return enforce(motion, keys) if len(keys) else motion
+    last = plan.walking[1]
+    if last + 1 >= motion.frames:
+        return motion
+    began, rest = last / plan.fps, load_body().joint_template[0].double().numpy()
+    x, _, z = motion.root[0, last] + rest
+    here = RootKey(0.0, (float(x), float(z)), float(pelvis_heading(motion.rotations[0, last : last + 1, 0])[0]))
+    poses = tuple(replace(key, time=key.time - began) for key in plan.poses if key.time > began)
+    feet = tuple(replace(key, time=key.time - began) for key in plan.feet)
+    after = enforce(motion.slice(last, motion.frames), Constraints(poses, (here,), feet, anchored=False))
+    rotations, root = motion.rotations.copy(), motion.root.copy()
+    rotations[:, last:], root[:, last:] = after.rotations, after.root
+    return replace(motion, rotations=rotations, root=root)
 
 
 def errors_of(motion: Motion, task: Asked, weights: DipWeights) -> dict[str, float]:
