@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ WALLS = [((-2, -2), (2, -2)), ((2, -2), (2, 2)), ((2, 2), (-2, 2)), ((-2, 2), (-
 @dataclass(frozen=True)
 class Floor:
     free: np.ndarray
-    origin: tuple[float, float] = (-2.0, -2.0)
+    origin: np.ndarray = field(default_factory=lambda: np.array([-1.95, -1.95]))
     cell: float = 0.1
 
 

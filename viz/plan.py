@@ -41,8 +41,8 @@ class FreeFloor(Protocol):
         ...
 
     @property
-    def origin(self) -> tuple[float, float]:
-        """Corner (x, z) of the first cell."""
+    def origin(self) -> Float[ndarray, "2"]:
+        """Middle (x, z) of the first cell."""
         ...
 
     @property
@@ -104,7 +104,8 @@ def plan_figure(
 def _bounds(scene: Scene, walkable: FreeFloor | None) -> tuple[ndarray, ndarray]:
     low, high = scene.vertices.min(0)[[0, 2]], scene.vertices.max(0)[[0, 2]]
     if walkable is not None and not len(scene.faces):
-        low, high = np.array(walkable.origin), np.array(walkable.origin) + walkable.cell * np.array(walkable.free.shape)
+        low = walkable.origin - walkable.cell / 2
+        high = low + walkable.cell * np.array(walkable.free.shape)
     return low.astype(float), high.astype(float)
 
 
@@ -115,13 +116,13 @@ def _draw_floor(axes: Axes, walkable: FreeFloor, course: Course) -> None:
 
     picture = np.zeros((*walkable.free.shape, 4))
     picture[walkable.free] = to_rgba(WALKABLE)
-    parts, _ = label(walkable.free, np.ones((3, 3)))
+    parts, _ = label(walkable.free)
     start = _part_at(parts, walkable, course.start)
     goals = {_part_at(parts, walkable, goal) for goal in course.goals} - {0, start}
     if start and goals:
         picture[parts == start] = to_rgba(REACHED)
         picture[np.isin(parts, list(goals))] = to_rgba(BLOCKED)
-    x, z = walkable.origin
+    x, z = walkable.origin - walkable.cell / 2
     columns, rows = walkable.free.shape
     axes.imshow(picture.swapaxes(0, 1), extent=(x, x + columns * walkable.cell, z + rows * walkable.cell, z),
                 interpolation="nearest", zorder=1)  # fmt: skip
@@ -132,7 +133,7 @@ def _part_at(parts: ndarray, walkable: FreeFloor, place: tuple[float, float] | N
     if place is None or not parts.any():
         return 0
     cells = np.argwhere(parts > 0)
-    gaps = np.linalg.norm(np.array(walkable.origin) + (cells + 0.5) * walkable.cell - place, axis=1)
+    gaps = np.linalg.norm(walkable.origin + cells * walkable.cell - np.array(place), axis=1)
     return int(parts[tuple(cells[int(gaps.argmin())])])
 
 

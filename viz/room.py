@@ -43,6 +43,8 @@ FINE, COARSE = 0.1, 0.25
 """Metres: longest edges of flat things, on which shadows lie, and of others."""
 NEAR_EDGE, OVERHEAD = 0.35, 1.9
 """Metres from the room's outline within which upright faces are its walls, and above the floor where ceilings begin."""
+RAISED = 0.8
+"""Metres above the floor from which something hangs on a wall."""
 STRIP_HEIGHT, STRIP_WIDTH = 0.07, 0.04
 GHOST = 0.22
 """Opacity of what hides somebody."""
@@ -103,9 +105,21 @@ class Room:
         strengths = np.ones((len(eyes), len(self.pieces)))
         for k, piece in enumerate(self.pieces):
             if piece.hides:
-                hidden = _between(eyes, seen, *piece.box)
+                hidden = _between(eyes, seen, *piece.box) | self._hangs(piece, eyes)
                 strengths[:, k] -= (1 - GHOST) * gaussian_filter1d(hidden.astype(float), FADE * fps, mode="nearest")
         return strengths
+
+    def _hangs(self, piece: Piece, eyes: Float[ndarray, "frames 3"]) -> Bool[ndarray, " frames"]:
+        """Whether something hangs on a wall that is not seen from there."""
+        low, high = piece.box
+        corners = self.corners
+        near, far = corners.min(axis=0), corners.max(axis=0)
+        if low[1] < self.floor + RAISED:
+            return np.zeros(len(eyes), bool)
+        gaps = {(axis, side): abs(edge[axis] - own[axis]) for axis in (0, 2)
+                for side, edge, own in ((-1, near, low), (1, far, high))}  # fmt: skip
+        axis, side = min(gaps, key=gaps.__getitem__)
+        return np.asarray(side * (eyes[:, axis] - (near, far)[side > 0][axis]) > 0) & (gaps[axis, side] < NEAR_EDGE)
 
 
 def room_of(scene: Scene) -> Room:
@@ -275,5 +289,5 @@ def _between(
     enter, leave = np.minimum(one, other).max(axis=-1), np.maximum(one, other).min(axis=-1)
     struck = (enter < leave) & (enter > 0) & (enter < 1 - 0.1 / np.linalg.norm(ray, axis=-1))
     pelvis = points[:, :, 0]
-    on = ((pelvis > low - 0.3) & (pelvis < high + 0.3))[..., [0, 2]].all(axis=-1)
+    on = ((pelvis > low - 0.3) & (pelvis < high + 0.3)).all(axis=-1)
     return ((struck.sum(axis=-1) >= 2) & ~on).any(axis=0)

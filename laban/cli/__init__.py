@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "stream": "Say what a person does while you watch: live view, WebSocket, recording.",
     "steer": "Send somebody along a path or to a place, as streamed motion.",
     "scene": "Look into a room: its objects, its floor, where one can walk (glb, obj, ply, stl).",
+    "navigate": "Walk somebody through a furnished room; sit down and stand up again.",
     "render": "Draw a motion or a timeline as video, picture or filmstrip.",
     "convert": "Convert motion between AMASS npz, BVH, GLB and HumanML3D joints.",
     "detect": "A video or motion in, when each action starts and ends out.",

@@ -37,8 +37,8 @@ BATCH = 64
 SAMPLES = 60
 """Moments of two motions that are compared."""
 
-Inside = Callable[[Float[Tensor, "*points 2"]], Bool[Tensor, " *points"]]
-"""Whether places (x, z) are on walkable floor."""
+Inside = Callable[[Float[ndarray, "*points 2"]], Bool[ndarray, " *points"]]
+"""Whether places (x, z) are on walkable floor: `models.scene.walkable.Walkable.inside`."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def measure(motion: Motion, body: BodyModel, place: Place, goal: tuple[float, fl
     for vertices, feet in surfaces(motion, body):
         soles.append(feet)
         if place.inside is not None:
-            inside.append(place.inside(vertices[..., 0::2]).float().mean(-1))
+            inside.append(torch.from_numpy(place.inside(vertices[..., 0::2].numpy()).mean(-1)))
         if place.distance is not None:
             depths.append(penetration(vertices, place.distance))
     deep = torch.cat(depths) if depths else torch.full((1,), torch.nan)

@@ -48,6 +48,8 @@ class Went:
     error: float
     """Metres: mean distance from where one was due on a path, or the distance from the goal at the end."""
     arrived: bool
+    stopped: bool = False
+    """Somebody pressed Ctrl-C on the way."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,302 @@
+"""Sitting down, lying down and getting up again: turned about, brought down by the words, and into the pose exactly.
+
+Nobody has to be trained for it: several futures of the words are drawn, the one that comes nearest to the pose on the
+furniture is bent into it (`motion.enforce`), and held. Getting up is drawn likewise; where the words lift nobody, the
+way down is gone back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from models import objectives
+from models.body.cleanup import lock_feet
+from models.body.model import BodyModel
+from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS
+from models.motion import Motion
+from models.representation import primitive
+from models.representation.primitive import FUTURE
+from models.rotations import axis_angle_to_matrix
+from models.scene.seating import GoalPose, lying_pose, sitting_pose
+from motion.constraints import Constraints, PoseKey, RootKey
+from motion.enforce import enforce
+from motion.navigation.stance import stand_firm, turned
+from motion.navigation.surveyed import Surveyed
+from motion.primitives.choice import motions_of
+from motion.primitives.control import world_joints
+from motion.primitives.endings import endings
+from motion.primitives.frames import FPS
+from motion.primitives.network import PrimitiveModel
+from motion.primitives.rollout import STUDENT, Made, State, noise_for, step
+from motion.primitives.steering import conditions_for
+
+TRIES = 24
+"""Futures that are drawn of sitting down, and of getting up."""
+CALM = 0.6
+"""Standard deviation of their noise."""
+DOWN, UP = (6, 10), (5, 9)
+"""Primitives that sitting down, and getting up, takes: from, to."""
+ROUND = 0.42
+"""Radians that a primitive is turned at most by who turns about."""
+FACING = 0.25
+"""Radians from where one should look that will do."""
+TURNS = 12
+"""Primitives in which one has turned about."""
+HELD = 1.5
+"""Seconds that somebody stays seated before anything else."""
+BREATH, BREATHING = 0.012, 0.25
+"""Radians that the chest moves, and times a second."""
+STANDS = 0.82
+"""Metres of pelvis height from which somebody stands."""
+LOOKED = 4
+"""Of the futures that end best so many are looked at for what they touch on the way."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A pose on a piece of furniture."""
+
+    name: str
+    kind: str
+    pose: GoalPose
+
+    @property
+    def heading(self) -> float:
+        """Radians about +Y of where one looks who sits there."""
+        return self.pose.seat.yaw
+
+
+class Settler:
+    """Brings one person down and up again; it remembers the way down."""
+
+    def __init__(self, network: PrimitiveModel, body: BodyModel, room: Surveyed, seed: int = 0) -> None:
+        self.network, self.body, self.room = network, body, room
+        self._generator = torch.Generator().manual_seed(seed)
+        self._down: Motion | None = None
+
+    def target(self, name: str, kind: str) -> Target:
+        """The pose for an object; LabanError where there is no place on it."""
+        thing = self.room.scene.object(name)
+        make = sitting_pose if kind == "sit" else lying_pose
+        return Target(name, kind, make(self.room.scene, thing, self.body))
+
+    def front(self, target: Target, start: tuple[float, float]) -> tuple[float, float]:
+        """Where one stands before settling: in front of the seat as near as one can stand."""
+        if target.kind != "sit":
+            return self.room.beside(target.name, start)
+        x, z = target.pose.seat.place(0.3).tolist()
+        near = self.room.free((x, z))
+        return near if self.room.area(near) == self.room.area(start) else self.room.beside(target.name, start)
+
+    def settle(self, state: State, target: Target, text: str, progress: Callable[[int], None]) -> Motion:
+        """Turn about, go down into the pose and stay."""
+        parts = self._about(state, target.heading, progress) if target.kind == "sit" else []
+        if parts:
+            state = parts[-1].state
+        drawn = self._drawn(state, text, DOWN[1], progress)
+        key = PoseKey(0.0, *(one[0, -1].double().numpy() for one in (state.rotations, state.pelvis)))
+        down = self._bent(drawn, key, target)
+        self._down = down
+        before = motions_of(parts, self.network) if parts else []
+        if before:
+            before = [lock_feet(before[0], self.body, follow=False)]
+        return strung([*before, down, self.held(target)])
+
+    def held(self, target: Target, seconds: float = HELD) -> Motion:
+        """The pose, breathing."""
+        frames = round(seconds * FPS)
+        rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (1, frames, NUM_JOINTS, 3, 3)).copy()
+        rotations[0, :, :NUM_BODY] = target.pose.rotations.numpy()
+        swing = BREATH * np.sin(2 * np.pi * BREATHING * np.arange(1, frames + 1) / FPS)
+        bend = torch.tensor(np.stack([swing, 0 * swing, 0 * swing], -1), dtype=torch.float32)
+        moved = axis_angle_to_matrix(bend).numpy()
+        rotations[0, :, JOINT["spine2"]] = rotations[0, :, JOINT["spine2"]] @ moved
+        rotations[0, :, JOINT["neck"]] = rotations[0, :, JOINT["neck"]] @ moved.swapaxes(-1, -2)
+        root = (target.pose.pelvis - self.network.rest[0].cpu()).numpy().astype(np.float32)
+        return Motion(rotations, np.broadcast_to(root, (1, frames, 3)).copy(), FPS)
+
+    def rise(self, state: State, text: str, progress: Callable[[int], None]) -> Motion:
+        """Up again over one's feet, by the words or the way that one came down, whichever touches and slides less."""
+        assert self._down is not None  # who gets up has settled before
+        drawn = self._drawn(state, text, UP[1], progress)
+        back = replace(self._down, rotations=self._down.rotations[:, ::-1].copy(), root=self._down.root[:, ::-1].copy())
+        found = [eased(back), *self._risen(drawn, state)]
+        return min(found, key=lambda motion: self._touched(motion) + 0.5 * self._skates(motion))
+
+    def act(self, state: State, text: str, progress: Callable[[int], None]) -> Motion:
+        """An action by its words, for as long as it usually takes."""
+        from models.text.known import load_known
+
+        known = load_known([action for action, _ in self.network.config.known], self.network.config.text)
+        ends = endings([text], known)[0]
+        count = math.ceil((ends.seconds or 3.0) * FPS / FUTURE)
+        condition = conditions_for(self.network, [text], 1, 1)[0]
+        made: list[Made] = []
+        for _ in range(count):
+            with torch.no_grad():
+                before, noise = state, CALM * noise_for(self.network, 1, self._generator)
+                frames = step(self.network, before, condition, noise, STUDENT)[1]
+                state, frames = stand_firm(self.network, before, frames)
+            made.append(frames)
+            progress(1)
+        return lock_feet(motions_of(made, self.network)[0], self.body, follow=False)
+
+    # ------------------------------------------------------------------------------------------------- inside
+
+    def _about(self, state: State, heading: float, progress: Callable[[int], None]) -> list[Made]:
+        """Turned on the spot until one looks there."""
+        made: list[Made] = []
+        home = state.pelvis[:, -1, 0::2].clone()
+        for _ in range(TURNS):
+            left = wrapped(heading - heading_of(state))
+            if abs(left) < FACING:
+                break
+            text = "a person turns left" if left > 0 else "a person turns right"
+            condition = conditions_for(self.network, [text], 1, TRIES)[0]
+            before = state.repeated(TRIES)
+            with torch.no_grad():
+                frames = step(self.network, before, condition, CALM * noise_for(self.network, TRIES, self._generator),
+                              STUDENT)[1]  # fmt: skip
+                own = wrapped_each(headings_of(frames) - heading_of(state))
+                more = wrapped_each(left - own).clamp(-ROUND, ROUND)
+                frames = turned(before, frames, more)
+                after, frames = stand_firm(self.network, before, frames)
+            joints = world_joints(self.network, frames.rotations, frames.pelvis)
+            cost = wrapped_each(heading - headings_of(frames)).abs()
+            cost = cost + 2 * (frames.pelvis[:, -1, 0::2] - home).norm(dim=-1)
+            cost = cost + 5 * objectives.scene_penetration(joints, self.room.distance, 0.08)
+            cost = cost + 3 * (frames.pelvis[:, :, 1].amin(1) - STANDS).clamp_max(0).abs()
+            best = slice(int(cost.argmin()), int(cost.argmin()) + 1)
+            state = after.people(best)
+            made.append(frames.people(best))
+            progress(1)
+        return made
+
+    def _drawn(self, state: State, text: str, count: int, progress: Callable[[int], None]) -> list[Made]:
+        """So many primitives of several futures of the words."""
+        condition = conditions_for(self.network, [text], 1, TRIES)[0]
+        now, made = state.repeated(TRIES), list[Made]()
+        for _ in range(count):
+            with torch.no_grad():
+                noise = CALM * noise_for(self.network, TRIES, self._generator)
+                now, frames = step(self.network, now, condition, noise, STUDENT)
+            made.append(frames)
+            progress(1)
+        return made
+
+    def _bent(self, drawn: Sequence[Made], start: PoseKey, target: Target) -> Motion:
+        """Of the futures that come near to the pose the one that touches least on its way there."""
+        joints = torch.cat([world_joints(self.network, one.rotations, one.pelvis) for one in drawn], 1)
+        away = shape_distance(joints, target.pose.joints)
+        ends = [FUTURE * k - 1 for k in range(DOWN[0], DOWN[1] + 1)]
+        costs = away[:, ends] + 0.01 * torch.arange(len(ends))
+        order = costs.flatten().argsort()[:LOOKED].tolist()
+        found = [self._into(drawn, k // len(ends), ends[k % len(ends)] + 1, start, target) for k in order]
+        return min(found, key=lambda motion: self._touched(motion) + 0.5 * self._skates(motion))
+
+    def _into(self, drawn: Sequence[Made], person: int, frames: int, start: PoseKey, target: Target) -> Motion:
+        motion = motions_of([one.people(slice(person, person + 1)) for one in drawn], self.network)[0].slice(0, frames)
+        pose, pelvis = target.pose.rotations.double().numpy(), target.pose.pelvis.double().numpy()
+        keys = Constraints(poses=(start, PoseKey((frames - 1) / FPS, pose, pelvis)), anchored=False)
+        for _ in range(2):
+            motion = lock_feet(enforce(motion, keys, self.body), self.body, follow=False)
+        return enforce(motion, keys, self.body)
+
+    def _joints(self, motion: Motion) -> Float[Tensor, "frames 22 3"]:
+        rotations = torch.from_numpy(motion.rotations[:1, :, :NUM_BODY].astype(np.float32))
+        pelvis = torch.from_numpy(motion.root[:1].astype(np.float32)) + self.network.rest[0].cpu()
+        return world_joints(self.network, rotations, pelvis)[0]
+
+    def _touched(self, motion: Motion) -> float:
+        return float(objectives.scene_penetration(self._joints(motion), self.room.distance, 0.04))
+
+    def _skates(self, motion: Motion) -> float:
+        return float(objectives.foot_skate(self._joints(motion), FPS))
+
+    def _risen(self, drawn: Sequence[Made], state: State) -> list[Motion]:
+        """The futures in which somebody stands at the end, brought to stand where the feet were; the best few."""
+        before = world_joints(self.network, state.rotations, state.pelvis)[0, -1]
+        feet = before[[JOINT["left_ankle"], JOINT["right_ankle"]]][:, 0::2].mean(0)
+        start = PoseKey(0.0, *(one[0, -1].double().numpy() for one in (state.rotations, state.pelvis)))
+        joints = torch.cat([world_joints(self.network, one.rotations, one.pelvis) for one in drawn], 1)
+        costs: dict[tuple[int, int], float] = {}
+        for count in range(UP[0], UP[1] + 1):
+            part = joints[:, : count * FUTURE]
+            last = part[:, -1]
+            upright = (last[:, 0, 1] > STANDS) & (last[:, JOINT["head"], 1] - last[:, 0, 1] > 0.5)
+            cost = (last[:, 0, 0::2] - feet).norm(dim=-1) + objectives.foot_skate(part, FPS) + 0.05 * count
+            costs |= {(k, count): float(cost[k]) for k in range(len(cost)) if bool(upright[k])}
+        found = []
+        for person, count in sorted(costs, key=costs.__getitem__)[:LOOKED]:
+            own = [one.people(slice(person, person + 1)) for one in drawn[:count]]
+            motion = motions_of(own, self.network)[0]
+            place = RootKey((motion.frames - 1) / FPS, (float(feet[0]), float(feet[1])), heading_of(state))
+            keys = Constraints(poses=(start,), path=(place,), anchored=False)
+            found.append(lock_feet(enforce(motion, keys, self.body), self.body, follow=False))
+        return found
+
+
+def shape_distance(
+    joints: Float[Tensor, "people frames 22 3"], pose: Float[Tensor, "22 3"]
+) -> Float[Tensor, "people frames"]:
+    """Mean distance, metres, of the joints to a pose, both with the pelvis at x = z = 0 and turned alike."""
+    own, wanted = facing_ahead(joints), facing_ahead(pose)
+    return (own - wanted).norm(dim=-1).mean(-1)
+
+
+def facing_ahead(joints: Float[Tensor, "*batch 22 3"]) -> Float[Tensor, "*batch 22 3"]:
+    """Joints about the pelvis' place on the floor, turned so that the hips face +Z."""
+    across = joints[..., JOINT["left_hip"], :] - joints[..., JOINT["right_hip"], :]
+    angle = torch.atan2(across[..., 2], across[..., 0])
+    home = joints - joints[..., :1, :] * joints.new_tensor([1.0, 0.0, 1.0])
+    cos, sin = angle.cos()[..., None], angle.sin()[..., None]
+    x, z = home[..., 0] * cos + home[..., 2] * sin, home[..., 2] * cos - home[..., 0] * sin
+    return torch.stack([x, home[..., 1], z], -1)
+
+
+def eased(motion: Motion) -> Motion:
+    """The same frames, slow at first and at the end."""
+    share = np.arange(motion.frames) / max(motion.frames - 1, 1)
+    index = np.round((share * share * (3 - 2 * share)) * (motion.frames - 1)).astype(int)
+    return replace(motion, rotations=motion.rotations[:, index], root=motion.root[:, index])
+
+
+def strung(motions: Sequence[Motion]) -> Motion:
+    """One after the other."""
+    return replace(motions[0], rotations=np.concatenate([one.rotations for one in motions], 1),
+                   root=np.concatenate([one.root for one in motions], 1))  # fmt: skip
+
+
+def heading_of(state: State) -> float:
+    """Radians about +Y of the pelvis, 0 faces +Z."""
+    forward = primitive.heading(state.rotations[0, -1, 0])[:, 2]
+    return math.atan2(float(forward[0]), float(forward[2]))
+
+
+def headings_of(made: Made) -> Float[Tensor, " people"]:
+    """The same at the end of a primitive."""
+    forward = primitive.heading(made.rotations[:, -1, 0])[:, :, 2]
+    return torch.atan2(forward[:, 0], forward[:, 2])
+
+
+def wrapped(angle: float) -> float:
+    """Between -pi and pi."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi
+
+
+def wrapped_each(angle: Float[Tensor, " people"]) -> Float[Tensor, " people"]:
+    """Between -pi and pi."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi
+
+
+def places_of(motion: Motion, network: PrimitiveModel) -> Float[ndarray, "frames 2"]:
+    """Where the pelvis is over the floor in each frame."""
+    return (motion.root[0] + network.rest[0].cpu().numpy())[:, [0, 2]].astype(np.float64)
