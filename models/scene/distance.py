@@ -23,6 +23,8 @@ MARGIN = 0.2
 """Metres of the grid around the room."""
 BELOW = 0.1
 """Metres of the grid below the floor."""
+TOP = 2.0
+"""Metres above the floor that the grid reaches at least: people are not beyond it."""
 _VERSION = 1
 """Of the way grids are made: another one reads no grids that were kept."""
 
@@ -94,7 +96,7 @@ def sdf_of(scene: Scene, cells: int = 128, *, cache: Path | None = None, fallbac
 
     low, high = scene.low.astype(np.float64), scene.high.astype(np.float64)
     low, high = low - MARGIN, high + MARGIN
-    low[1], high[1] = scene.floor - BELOW, max(float(scene.high[1]), scene.floor + 1.0)
+    low[1], high[1] = scene.floor - BELOW, max(float(scene.high[1]), scene.floor + TOP)
     values = signed_distances(scene, low, high, cells, fallback=fallback)
     grid = SdfGrid(torch.from_numpy(values), torch.tensor(low, dtype=torch.float32),
                    torch.tensor(high, dtype=torch.float32))  # fmt: skip

@@ -21,6 +21,8 @@ DEAR = 2.0
 """How much longer a metre counts that leaves nothing to spare."""
 EVERY = 6
 """Cells between places on a straight stretch at which a way may turn when it is pulled."""
+AHEAD = 16
+"""Of these places, how many ahead are tried for a straight line; more as long as it is free."""
 
 Place = tuple[float, float]
 
@@ -173,7 +175,7 @@ def _sides(di: int, dj: int) -> tuple[tuple[tuple[int | None, int | None], ...],
 # ------------------------------------------------------------------------------------------------------- string pulling
 
 
-def _pulled(walkable: Walkable, corners: Float[ndarray, "points 2"]) -> Float[ndarray, "points 2"]:
+def _pulled(walkable: Walkable, corners: Float[ndarray, "points 2"]) -> Float[ndarray, "kept 2"]:
     """The corners that are left when each stretch becomes the longest straight line that is free and no dearer.
 
     Tried are the turns of the way and every `EVERY`-th cell between them.
@@ -188,13 +190,15 @@ def _pulled(walkable: Walkable, corners: Float[ndarray, "points 2"]) -> Float[nd
     kept = [0]
     while kept[-1] < len(corners) - 1:
         here = kept[-1]
-        further = range(len(corners) - 1, here + 1, -1)
-        lines = (
-            ahead
-            for ahead in further
-            if _cost(walkable, dear, corners[here], corners[ahead]) <= (along[ahead] - along[here]) * 1.001
-        )
-        kept.append(next(lines, here + 1))
+
+        def straight(ahead: int, here: int = here) -> bool:
+            line = _cost(walkable, dear, corners[here], corners[ahead])
+            return ahead == here + 1 or line <= float(along[ahead] - along[here]) * 1.001
+
+        reach = min(here + AHEAD, len(corners) - 1)
+        while reach < len(corners) - 1 and straight(reach):
+            reach = min(here + 2 * (reach - here), len(corners) - 1)
+        kept.append(next(ahead for ahead in range(reach, here, -1) if straight(ahead)))
     return corners[kept]
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -97,55 +97,42 @@ def _surfaces(scene: Scene) -> Bool[ndarray, " faces"]:
 
 
 def _unsigned(triangles: ndarray, nodes: Nodes, clouds: ModuleType | None) -> Float[ndarray, "x y z"]:
-    """Distances at all nodes: exact near surfaces; further away to the closest points that nodes near them have.
-
-    Of those, a node asks the nearest, and the ones that its six neighbours ask: what is missed is of second order.
-    """
-    band = _near_surfaces(triangles, nodes)
-    points = nodes.points().reshape(*nodes.shape, 3)
-    closest = np.zeros((*nodes.shape, 3), np.float32)
-    closest[band] = _closest(triangles, points[band], clouds)
-    places = np.stack(distance_transform_edt(~band, sampling=nodes.steps, return_distances=False, return_indices=True))
-    asked = np.ravel_multi_index(tuple(places), nodes.shape)
-    own = points.astype(np.float32)
-    closest = closest.reshape(-1, 3)
-    least = np.square(own - closest[asked]).sum(-1)
-    for axis in range(3):
-        for here, there in (((1, None), (None, -1)), ((None, -1), (1, None))):
-            mine, others = ((slice(None),) * axis + (slice(*ends),) for ends in (here, there))
-            np.minimum(least[mine], np.square(own[mine] - closest[asked[others]]).sum(-1), out=least[mine])
-    return np.sqrt(least)
-
-
-def _near_surfaces(triangles: ndarray, nodes: Nodes) -> Bool[ndarray, "x y z"]:
-    """Nodes within two steps of a triangle; there is one at least."""
-    samples, _ = samples_of(triangles, min(nodes.steps))
-    start = np.array([nodes.x[0], nodes.y[0], nodes.z[0]])
-    index = np.rint((samples - start) / nodes.steps).astype(np.int64)
-    index = index.clip(0, np.array(nodes.shape) - 1)
-    found = np.zeros(nodes.shape, bool)
-    found[tuple(index.T)] = True
-    return binary_dilation(found, np.ones((3, 3, 3), bool), iterations=2)
-
-
-def _closest(
-    triangles: Float[ndarray, "faces 3 3"], points: Float[ndarray, "points 3"], clouds: ModuleType | None
-) -> Float[ndarray, "points 3"]:
-    """The point of the triangles that is closest to each."""
-    found = np.empty_like(points)
-    nearest = None if clouds else _Nearest(triangles)
+    """Distances at all nodes: exact by point-cloud-utils; without it, up to half a step off where far away."""
+    points = nodes.points()
+    if clouds is None:
+        return _passed_on(triangles, nodes, points.reshape(*nodes.shape, 3))
     vertices = np.ascontiguousarray(triangles.reshape(-1, 3))
-    corners = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
+    faces = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
+    found = np.empty(len(points), np.float32)
     with progress("distances", len(points)) as advance:
         for start in range(0, len(points), _CHUNK):
             some = points[start : start + _CHUNK]
-            if clouds is None:
-                found[start : start + _CHUNK] = nearest(some)
-            else:
-                _, face, weights = clouds.closest_points_on_mesh(some, vertices, corners)
-                found[start : start + _CHUNK] = np.einsum("pk,pkd->pd", weights, triangles[face])
+            found[start : start + _CHUNK] = np.abs(clouds.closest_points_on_mesh(some, vertices, faces)[0])
             advance(len(some))
-    return found
+    return found.reshape(nodes.shape)
+
+
+def _passed_on(triangles: ndarray, nodes: Nodes, points: Float[ndarray, "x y z 3"]) -> Float[ndarray, "x y z"]:
+    """Distances to the closest points of nodes near the surface, which the others are told by their neighbours."""
+    samples, _ = samples_of(triangles, min(nodes.steps))
+    index = np.rint((samples - points[0, 0, 0]) / nodes.steps).astype(np.int64).clip(0, np.array(nodes.shape) - 1)
+    on = np.zeros(nodes.shape, bool)
+    on[tuple(index.T)] = True
+    band = binary_dilation(on, np.ones((3, 3, 3), bool), iterations=2)
+    closest = np.zeros(points.shape)
+    closest[band] = _Nearest(triangles)(points[band])
+    nearest = distance_transform_edt(~on, sampling=nodes.steps, return_distances=False, return_indices=True)
+    closest[~band] = closest[tuple(axis[~band] for axis in nearest)]
+    least = np.square(points - closest).sum(-1)
+    for stride in (4, 2, 1, 1):
+        for axis in range(3):
+            for here, there in (((stride, None), (None, -stride)), ((None, -stride), (stride, None))):
+                mine, others = ((slice(None),) * axis + (slice(*ends),) for ends in (here, there))
+                told = np.square(points[mine] - closest[others]).sum(-1)
+                better = told < least[mine]
+                least[mine][better] = told[better]
+                closest[mine][better] = closest[others][better]
+    return np.sqrt(least).astype(np.float32)
 
 
 class _Nearest:
@@ -357,6 +344,7 @@ def _has_floor(scene: Scene, nodes: Nodes) -> Bool[ndarray, "x z"]:
     i = np.rint((samples[:, 0] - nodes.x[0]) / nodes.steps[0]).astype(int).clip(0, len(nodes.x) - 1)
     j = np.rint((samples[:, 2] - nodes.z[0]) / nodes.steps[2]).astype(int).clip(0, len(nodes.z) - 1)
     found[i, j] = True
+    found = binary_erosion(found)  # its rim may lie beyond the walls
     if not found.any():
         found[within] = True
     return found

@@ -89,7 +89,7 @@ class Walkable:
         """Whether the body's middle can be at each point (x, z)."""
         i, j = np.moveaxis(self.cells_of(points), -1, 0)
         within = (i >= 0) & (j >= 0) & (i < self.free.shape[0]) & (j < self.free.shape[1])
-        return within & self.free[np.where(within, i, 0), np.where(within, j, 0)]
+        return np.asarray(within & self.free[np.where(within, i, 0), np.where(within, j, 0)])
 
     def nearest(
         self, point: tuple[float, float] | Float[ndarray, "2"], *, area: int | None = None
