@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-Surface = tuple[Float[ndarray, "vertices 3"], Int[ndarray, "faces 3"]]
-Outline = Float[ndarray, "corners 2"]
+Surface = tuple[Float[ndarray, "_ 3"], Int[ndarray, "_ 3"]]
+Outline = Float[ndarray, "_ 2"]
 Random = np.random.Generator
 
 

@@ -69,6 +69,7 @@ class GoalPose:
     contact: bool
     """Whether what carries the body touches it: within `TOUCH`."""
     seat: Seat
+    lies: bool = False
 
 
 def sitting_pose(scene: Scene, thing: SceneObject, body: BodyModel, *, seat: Seat | None = None) -> GoalPose:
@@ -233,7 +234,15 @@ def _fitted(
     carried = distance(vertices[_near(body, carrying)]).sort().values[:30].mean()
     rest = body.joint_template[:NUM_BODY]
     joints, _ = forward_kinematics(rotations, rest, place - rest[0])
-    return GoalPose(rotations, place, joints, penetration_of(vertices, distance), bool(carried.abs() <= TOUCH), seat)
+    return GoalPose(
+        rotations,
+        place,
+        joints,
+        penetration_of(vertices, distance),
+        bool(carried.abs() <= TOUCH),
+        seat,
+        not touching.soles,
+    )
 
 
 def _fit(

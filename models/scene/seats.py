@@ -134,7 +134,7 @@ def _place(area: Bool[ndarray, "x z"]) -> tuple[int, int, int, int]:
     """(left, right, front, back) of one person's place: cells, the right and the front one past the end."""
     columns = np.flatnonzero(area.any(1))
     front = np.array([np.flatnonzero(area[c]).max() + 1 for c in columns])
-    back = np.array([front[k] - _run(area[c], front[k] - 1, both=False) for k, c in enumerate(columns)])
+    back = np.array([front[k] - _run(area[c], int(front[k]) - 1, both=False) for k, c in enumerate(columns)])
     wide = min(round(WIDTH / CELL), len(columns))
     middle, costs = (len(columns) - wide) / 2, []
     for start in range(len(columns) - wide + 1):

@@ -236,3 +236,31 @@ class SceneWorld(GoalWorld):
     def paid(self, terms: dict[str, Float[Tensor, " people"]]) -> dict[str, Float[Tensor, " people"]]:
         """Nobody is paid for going faster than the gait does."""
         return {**terms, "goal": terms["goal"].minimum(self.pace[self.gait])}
+
+
+def on_path(
+    network: PrimitiveModel,
+    rooms: Rooms,
+    *,
+    gait: str = GAITS[0].name,
+    start: State | None = None,
+    people: int = 1,
+    task: SceneTask = SceneTask(),
+) -> SceneWorld:
+    """People who are to walk the first way of `rooms` (`prepared` makes them of one's own room and path).
+
+    They are as in `start`, or stand at the way's beginning, facing along it. LabanError for gaits that the task does
+    not have.
+    """
+    names = [one.name for one in task.gaits]
+    if gait not in names:
+        raise LabanError(f"gait {gait!r}; accepted: {', '.join(names)}")
+    world = SceneWorld(network, people, rooms, task=task)
+    world.gait, world.way = torch.full_like(world.gait, names.index(gait)), torch.zeros_like(world.way)
+    zero = torch.zeros_like(world.metres)
+    first, ahead = world.ways.at(world.way, zero), world.ways.at(world.way, zero + 0.4)
+    if start is None:
+        way, places = ahead - first, torch.stack([first[:, 0], zero, first[:, 1]], -1)
+        start = standing(network, people, places=places, headings=torch.atan2(way[:, 0], way[:, 1]))
+    world.begin(start)
+    return world

@@ -148,25 +148,24 @@ def seats_of(places: Sequence[Place]) -> Seats:
                  torch.tensor([place.heading for place in places]))  # fmt: skip
 
 
-def place_on(room: int, scene: Scene, pose: GoalPose, *, lies: bool) -> Place:
+def place_on(room: int, scene: Scene, pose: GoalPose) -> Place:
     """A pose on furniture of a room, with where one stands before."""
-    return Place(room, int(lies), pose, *_edge(scene, pose, lies))
+    return Place(room, int(pose.lies), pose, *_edge(scene, pose))
 
 
 def _posed(room: int, scene: Scene, name: str, body: BodyModel) -> list[Place]:
     thing = scene.object(name)
-    lies = thing.affords == "lie"
     try:
-        pose = (lying_pose if lies else sitting_pose)(scene, thing, body)
+        pose = (lying_pose if thing.affords == "lie" else sitting_pose)(scene, thing, body)
     except LabanError:
         return []
-    return [place_on(room, scene, pose, lies=lies)]
+    return [place_on(room, scene, pose)]
 
 
-def _edge(scene: Scene, pose: GoalPose, lies: bool) -> tuple[tuple[float, float], float]:
+def _edge(scene: Scene, pose: GoalPose) -> tuple[tuple[float, float], float]:
     """(x, z) of the edge in front of which one stands, and the heading there: of a bed a side with room beside it."""
     seat = pose.seat
-    if not lies:
+    if not pose.lies:
         return seat.middle, seat.yaw
     sides = []
     for turn in (math.pi / 2, -math.pi / 2):
@@ -325,3 +324,14 @@ class SeatWorld(GoalWorld):
     def paid(self, terms: dict[str, Float[Tensor, " people"]]) -> dict[str, Float[Tensor, " people"]]:
         """As they are."""
         return terms
+
+
+def at_seat(
+    network: PrimitiveModel, scene: Scene, stack: RoomStack, pose: GoalPose, *, rising: bool = False,
+    start: State | None = None, people: int = 1,
+) -> SeatWorld:  # fmt: skip
+    """People who are to take a pose on furniture, or to get up from it: as in `start`, or before it, or in it."""
+    world = SeatWorld(network, people, stack, seats_of([place_on(0, scene, pose)]))
+    world.gait = torch.full_like(world.gait, int(pose.lies))
+    world.begin(start or (world.seated() if rising else world.before()), rising=rising)
+    return world
