@@ -18,7 +18,7 @@ from models.scene.scene import Scene
 from models.scene.solid import cut_up, open_edges, samples_of, turned_out, winding
 from tests.scene_rooms import DEPTH, WIDTH, box, couch, furnished, scene_of, shell
 
-CELLS = 40
+CELLS = 48
 
 
 def at(grid: SdfGrid, *point: float) -> float:

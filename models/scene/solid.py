@@ -159,17 +159,37 @@ class _Nearest:
 def samples_of(
     triangles: Float[ndarray, "faces 3 3"], spacing: float
 ) -> tuple[Float[ndarray, "samples 3"], Int[ndarray, " samples"]]:
-    """Points all over triangles, corners and edges included, at most `spacing` apart; and the triangle of each."""
-    edges = np.linalg.norm(triangles - np.roll(triangles, 1, axis=1), axis=2).max(1)
-    counts = np.maximum(np.ceil(edges / spacing), 1).astype(np.int64)
+    """Points all over triangles, edges included, with no place further than `spacing` from one; and their triangles.
+
+    In rows along the longest edge.
+    """
+    edges = np.linalg.norm(np.roll(triangles, -1, axis=1) - triangles, axis=2)
+    first = edges.argmax(1)
+    order = (first[:, None] + np.arange(3)) % 3
+    turned = np.take_along_axis(triangles, order[..., None], axis=1)
+    long = edges.max(1)
+    twice = np.linalg.norm(np.cross(turned[:, 1] - turned[:, 0], turned[:, 2] - turned[:, 0]), axis=1)
+    step = 0.89 * spacing  # a place lies at most a step above a row, and half a step beside a sample of it
+    along = np.maximum(np.ceil(long / step), 1).astype(np.int64)
+    rows = np.maximum(np.ceil(twice / np.maximum(long, 1e-300) / step), 1).astype(np.int64)
+    kinds, kind = np.unique(np.stack([along, rows], 1), axis=0, return_inverse=True)
+    members = np.split(np.argsort(kind.ravel(), kind="stable"), np.cumsum(np.bincount(kind.ravel()))[:-1])
     points, owners = [], []
-    for count in np.unique(counts):
-        own = np.flatnonzero(counts == count)
-        i, j = np.meshgrid(np.arange(count + 1), np.arange(count + 1), indexing="ij")
-        weights = np.stack([i, j, count - i - j], -1)[i + j <= count] / count
-        points.append(np.einsum("sk,fkd->fsd", weights, triangles[own]).reshape(-1, 3))
+    for (count, height), own in zip(kinds.tolist(), members, strict=True):
+        weights = _row_weights(count, height)
+        points.append(np.einsum("sk,fkd->fsd", weights, turned[own]).reshape(-1, 3))
         owners.append(np.repeat(own, len(weights)))
     return np.concatenate(points), np.concatenate(owners)
+
+
+def _row_weights(along: int, rows: int) -> Float[ndarray, "samples 3"]:
+    """Barycentric: rows from the edge between the first two corners to the third, with ever fewer samples."""
+    up = np.arange(rows + 1) / rows
+    counts = np.ceil(along * (1 - up) - 1e-9).astype(np.int64) + 1
+    row = np.repeat(np.arange(rows + 1), counts)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    across = place / np.maximum(counts[row] - 1, 1) * (1 - up[row])
+    return np.stack([1 - up[row] - across, across, up[row]], 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------- sign
