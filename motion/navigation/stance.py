@@ -7,23 +7,33 @@ primitive goes on from there, so that who leads it sees where it really is.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.body.skeleton import FEET
+from models.body.kinematics import forward_kinematics
+from models.body.landmarks import LANDMARK_VERTICES
+from models.body.model import OPEN_BODY, load_body
+from models.body.skeleton import JOINT, NUM_BODY
 from models.representation import primitive
 from models.rotations import yaw_rotation
-from motion.primitives.control import world_joints
 from motion.primitives.network import PrimitiveModel
 from motion.primitives.rollout import Made, State
 
-EVEN = 0.008
-"""Metres of height that make one foot joint rather than another the one that stands."""
+EVEN = 0.003
+"""Metres of height that make one point below the feet rather than another the one that stands."""
 MOVES, NEARBY = 0.15, 0.25
 """Metres in a primitive from which somebody walks, and from a goal within which nobody is turned towards it."""
-LOW, HIGH = 0.03, 0.08
-"""Metres above where it rests: up to the first the lowest joint stands, from the second on nobody does."""
+LOW, HIGH = 0.06, 0.12
+"""Metres above the floor: up to the first the lowest point stands, from the second on nobody does."""
+POINTS: tuple[tuple[str, str], ...] = tuple(
+    (f"{side}_{joint}", f"{side}_{point}")
+    for side in ("left", "right")
+    for joint, point in (("ankle", "heel"), ("foot", "big_toe"), ("foot", "small_toe"))
+)
+"""Joint that carries it, and name, of each point below the feet."""
 
 
 def stand_firm(network: PrimitiveModel, before: State, made: Made, share: float = 1.0) -> tuple[State, Made]:
@@ -32,8 +42,8 @@ def stand_firm(network: PrimitiveModel, before: State, made: Made, share: float 
     The latter is where the last frame is and as fast as it was made: who is slowed down would stop walking.
     """
     rotations = torch.cat([before.rotations[:, -1:], made.rotations], 1)
-    joints = world_joints(network, rotations, torch.cat([before.pelvis[:, -1:], made.pelvis], 1))
-    moved = slid(joints[:, :, FEET], rest_heights(network).to(joints)).cumsum(1) * share
+    points = soles(network, rotations, torch.cat([before.pelvis[:, -1:], made.pelvis], 1))
+    moved = slid(points).cumsum(1) * share
     shift = torch.stack([moved[..., 0], torch.zeros_like(moved[..., 0]), moved[..., 1]], -1)
     state = made.state
     return State(state.rotations, state.pelvis - shift[:, -1:]), Made(made.rotations, made.pelvis - shift)
@@ -65,15 +75,29 @@ def turned(before: State, made: Made, angle: Float[Tensor, " people"]) -> Made:
     return Made(torch.cat([first, made.rotations[:, :, 1:]], 2), places)
 
 
-def slid(feet: Float[Tensor, "people frames 4 3"], rest: Float[Tensor, "4"]) -> Float[Tensor, "people steps 2"]:
-    """How far (x, z) the foot that stands has moved between each frame and the next: of the lowest joints, if low."""
-    height = torch.maximum(feet[:, 1:, :, 1], feet[:, :-1, :, 1]) - rest
+def slid(points: Float[Tensor, "people frames points 3"]) -> Float[Tensor, "people steps 2"]:
+    """How far (x, z) what stands has moved between each frame and the next: the lowest point, if it is low."""
+    height = torch.maximum(points[:, 1:, :, 1], points[:, :-1, :, 1])
     weight = torch.softmax(-height / EVEN, -1)
     standing = ((HIGH - height.amin(-1)) / (HIGH - LOW)).clamp(0, 1)
-    steps = feet[:, 1:, :, 0::2] - feet[:, :-1, :, 0::2]
+    steps = points[:, 1:, :, 0::2] - points[:, :-1, :, 0::2]
     return (weight[..., None] * steps).sum(-2) * standing[..., None]
 
 
-def rest_heights(network: PrimitiveModel) -> Float[Tensor, "4"]:
-    """Heights of `FEET` of somebody who stands."""
-    return primitive.joints_of(network.stance[None, None])[0, 0, FEET, 1]
+def soles(
+    network: PrimitiveModel, rotations: Float[Tensor, "people frames 22 3 3"], pelvis: Float[Tensor, "people frames 3"]
+) -> Float[Tensor, "people frames 6 3"]:
+    """Heel and toes of both feet, below the sole, in the world."""
+    rest = network.rest[:NUM_BODY].to(pelvis)
+    places, turns = forward_kinematics(rotations, rest - rest[0], pelvis)
+    joints = [JOINT[joint] for joint, _ in POINTS]
+    offsets = below().to(pelvis)
+    return places[..., joints, :] + (turns[..., joints, :, :] @ offsets[..., None])[..., 0]
+
+
+@cache
+def below() -> Float[Tensor, "6 3"]:
+    """From the joints of `POINTS` to the points, in the rest pose of the default body, metres."""
+    body = load_body(OPEN_BODY)
+    points = body.v_template[[LANDMARK_VERTICES[name] for _, name in POINTS]]
+    return points - body.joint_template[[JOINT[joint] for joint, _ in POINTS]]

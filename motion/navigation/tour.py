@@ -35,7 +35,7 @@ from motion.primitives.rollout import State, standing
 from motion.primitives.steering import SteerConfig, steer
 
 METHODS = ("policy", "path", "dip", "hybrid")
-"""By the policy; along the path by optimised noise; DIP on the full-clip generator, and its objectives on primitives."""
+"""By the policy; along the path by optimised noise; DIP on the full-clip generator; DIP on primitives."""
 SEAM = 0.4
 """Seconds over which two legs that were made apart are brought together."""
 CLOSE = 0.25

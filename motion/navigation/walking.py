@@ -24,8 +24,9 @@ from models.representation.primitive import FUTURE
 from models.text.known import load_known
 from motion.navigation.goal_env import GoalTask, judged, local_goal, side
 from motion.navigation.goal_policy import GoalPolicy
+from motion.navigation.metrics import contact_score
 from motion.navigation.routes import LATE, NEAR, Went, usual_speed
-from motion.navigation.stance import aimed, stand_firm
+from motion.navigation.stance import aimed, soles, stand_firm
 from motion.primitives.control import Distance, checked_path, world_joints
 from motion.primitives.frames import FPS
 from motion.primitives.network import PrimitiveModel
@@ -55,10 +56,12 @@ class Search:
     tries: int = 1
     ahead: int = 2
     """Primitives."""
-    spread: float = 0.6
+    spread: float = 0.8
     """Standard deviation of the noise that is tried: below 1 people move as most do."""
     scene: float = 6.0
     """Weight of metres that joints reach into things, against a metre of progress."""
+    contact: float = 4.0
+    """Weight of DIMOS's contact, 0 to 1, of a primitive: one foot stands still, on the floor."""
     radius: float = 0.1
     """Metres of flesh around a joint."""
     turn: float = 0.15
@@ -239,6 +242,9 @@ class Walkers:
         on = now - metres - (beside - BESIDE).clamp_min(0)
         terms = {**terms, "progress": torch.where(resting, -away, on), "success": torch.zeros_like(away)}
         earned = torch.stack([self._weights[name] * value for name, value in terms.items()]).sum(0)
+        rotations = torch.cat([before.rotations[:, -1:], made.rotations], 1)
+        feet = soles(self.network, rotations, torch.cat([before.pelvis[:, -1:], made.pelvis], 1))
+        earned = earned + self.search.contact * contact_score(feet, FPS)
         if self.scene is not None:
             joints = world_joints(self.network, made.rotations, made.pelvis)
             depth = objectives.scene_penetration(joints, self.scene, self.search.radius)
