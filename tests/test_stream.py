@@ -19,10 +19,10 @@ from models.body.skeleton import JOINT
 from models.diffusion.denoiser import DenoiserConfig
 from models.representation import primitive
 from models.representation.primitive import FUTURE
-from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, digest_of, save_goal_policy
+from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, save_goal_policy
 from motion.primitives.choice import AHEAD, FIRST, PACE, PAST, Futures
 from motion.primitives.frames import FPS, Frame
-from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
+from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, digest_of, save_primitives
 from motion.primitives.orders import Order, parse_order
 from motion.primitives.played import PlayedScore, play
 from motion.primitives.rollout import Made, State

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ from laban.errors import LabanError
 from laban.weights import find_weights, load_module, load_weights, save_weights
 from models.diffusion.denoiser import Condition
 from motion.navigation.goal_env import GAITS, Gait, GoalTask, local_goal, observe, observed_size, side
-from motion.primitives.network import PrimitiveModel
+from motion.primitives.network import PrimitiveModel, digest_of
 from motion.primitives.rollout import State
 
 
@@ -127,11 +126,6 @@ def load_goal_policy(name: str | Path, primitives: str | Path) -> GoalPolicy:
             f" {digest[:12]}; train it for them with: laban train goal-policy --primitives {primitives}"
         )
     return policy
-
-
-def digest_of(primitives: str | Path) -> str:
-    """The SHA-256 that a checkpoint of primitives states."""
-    return str(json.loads((find_weights(primitives) / "config.json").read_text())["sha256"])
 
 
 @lru_cache(maxsize=2)

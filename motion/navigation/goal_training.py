@@ -22,9 +22,9 @@ from laban.progress import progress
 from laban.weights import load_module, load_weights
 from models.training import TrainConfig, fit, steps_done
 from motion.navigation.goal_env import GoalTask, GoalWorld
-from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, digest_of, save_goal_policy
+from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, save_goal_policy
 from motion.navigation.goal_reaching import reach_goals
-from motion.primitives.network import PrimitiveModel, load_primitives
+from motion.primitives.network import PrimitiveModel, digest_of, load_primitives
 
 HORIZON = 6
 """Primitives that gradients go back through (1.6 s)."""

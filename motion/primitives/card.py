@@ -9,9 +9,14 @@ from models.data.dataset import ClipRecord
 from motion.primitives.network import PrimitiveConfig
 from motion.train import VARIANTS
 
+STAGES = ("VAE", "denoiser", "student")
 
-def model_card(variant: str, config: PrimitiveConfig, records: Sequence[ClipRecord]) -> str:
-    """The README of a checkpoint."""
+
+def model_card(
+    variant: str, config: PrimitiveConfig, records: Sequence[ClipRecord], steps: Sequence[int], before: str = ""
+) -> str:
+    """The README of a checkpoint trained for so many steps a stage, from the weights with the digest `before`."""
+    begun = f", from weights with the SHA-256 {before[:12]} (`--init`)" if before else ""
     hours = sum(record.seconds for record in records) / 3600
     licences = "\n".join(f"- {n} clips: {name}" for name, n in Counter(r.license for r in records).most_common())
     known = ", ".join(f"{action} ({count})" for action, count in config.known)
@@ -25,6 +30,7 @@ student that does in one or two unguided steps what the denoiser does in eight g
 - **Trained on**: {len(records)} clips ({hours:.2f} h) of the `train` split: {VARIANTS[variant]}.
 - **Licence of these weights**: {config.licence}. Licences of the clips:
 {licences}
+- **Steps**: {", ".join(f"{count:,} of the {name}" for count, name in zip(steps, STAGES, strict=True))}{begun}.
 - **Command**: `laban train primitives --variant {variant} --dataset DATASET`.
 - **Measured**: see the tables of the project's README (`python benchmarks/stream.py`).
 - **Known actions** (clips): {known}.

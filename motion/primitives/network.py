@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -161,6 +162,11 @@ def save_primitives(folder: str | Path, network: PrimitiveModel, card: str) -> s
 def load_primitives(name: str | Path = "primitives_research") -> PrimitiveModel:
     """Embedded primitives by name, or a checkpoint folder, ready to stream."""
     return _load(find_weights(name))
+
+
+def digest_of(primitives: str | Path) -> str:
+    """The SHA-256 that a checkpoint of primitives states."""
+    return str(json.loads((find_weights(primitives) / "config.json").read_text())["sha256"])
 
 
 @lru_cache(maxsize=2)

@@ -24,7 +24,7 @@ from motion.primitives.card import model_card
 from motion.primitives.data import SequenceBatches, Sequences, features_of, stance, statistics
 from motion.primitives.distill import pool_batches, student_loss
 from motion.primitives.losses import denoiser_loss, vae_loss
-from motion.primitives.network import PrimitiveConfig, PrimitiveModel, load_primitives, save_primitives
+from motion.primitives.network import PrimitiveConfig, PrimitiveModel, digest_of, load_primitives, save_primitives
 from motion.train import LICENCES, choose_records
 
 STAGES = ("vae", "denoiser", "student")
@@ -46,7 +46,7 @@ class PrimitiveTraining:
     balance: float = 0.25
     """An action of n clips gets n ** balance of the draws (`models.data.sampling`)."""
     config: PrimitiveConfig = PrimitiveConfig()
-    steps: tuple[int, int, int] = (1600, 2000, 800)
+    steps: tuple[int, int, int] = (2300, 5800, 350)
     """Of the three stages."""
     own: tuple[float, float] = (0.35, 0.6)
     """Shares of a stage at which predicted histories begin, and from which there are no others (DART 3.4)."""
@@ -78,7 +78,8 @@ def train_primitives(job: PrimitiveTraining, *, quiet: bool = False) -> Path | N
         network = _train_stage(job, stage, network, batches, minutes=_left(end), quiet=quiet)
         if steps_done(job.run / stage) < job.steps[STAGES.index(stage)]:
             return None
-    save_primitives(job.output, network, model_card(job.variant, config, records))
+    before = "" if job.init is None else digest_of(job.init)
+    save_primitives(job.output, network, model_card(job.variant, config, records, job.steps, before))
     return job.output
 
 
