@@ -50,10 +50,10 @@ FARTHEST = 0.6
 class DipConfig:
     """How to sample and to guide."""
 
-    steps: int = 25
+    steps: int = 20
     method: Method = "ddim"
     guidance: float = 2.5
-    inner: int = 3
+    inner: int = 2
     """Gradient steps in each denoising step."""
     scale: float = 20.0
     """Of a gradient step, over the number of hinted frames and times the posterior variance."""
@@ -104,8 +104,9 @@ def dip(
     task = asked(plan, journey.scene, every=config.every)
     weights = weights_for(config.weights, plan, manner_of(journey))
     with torch.no_grad():
-        bodies = Rounds(network, config, task, task.objectives(weights)).run(progress)
-    return outcome_of("DIP", bodies, task, weights, began=began)
+        turns, places = Rounds(network, config, task, task.objectives(weights)).run(progress)
+    each = [((turns[k : k + 1], places[k : k + 1]), task) for k in range(config.candidates)]
+    return outcome_of("DIP", each, weights, began=began)
 
 
 def rounds_of(plan: Plan, config: DipConfig, window: int) -> list[tuple[int, int, str]]:

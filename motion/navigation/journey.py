@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -153,6 +153,24 @@ class Plan:
     def frames(self) -> int:
         """Number of frames."""
         return len(self.places)
+
+    def delayed(self, frame: int, by: int) -> Plan:
+        """The same where everything from a frame of the way on is due so many frames later, the last places again."""
+        first, last = self.walking
+        back = np.arange(frame - by, self.frames).clip(first)
+
+        def late(at: int) -> int:
+            return at + by if at >= frame else at
+
+        seconds = by / self.fps
+        return replace(
+            self, places=np.concatenate([self.places[:frame], self.places[back]]), walking=(first, late(last)),
+            legs=tuple(replace(leg, first=late(leg.first), last=late(leg.last)) for leg in self.legs),
+            poses=tuple(replace(key, time=key.time + seconds * (key.time * self.fps > last)) for key in self.poses),
+            feet=tuple(replace(key, time=key.time + seconds) for key in self.feet),
+            headings=tuple((late(at), angle) for at, angle in self.headings),
+            heights=tuple((late(at), height) for at, height in self.heights),
+        )  # fmt: skip
 
 
 def plan_of(journey: Journey, fps: float, *, seed: int = 0, even: bool = False) -> Plan:

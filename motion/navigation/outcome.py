@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -55,13 +56,15 @@ class Outcome:
     plan: Plan = field(repr=False)
 
 
-def outcome_of(backend: str, bodies: Bodies, task: Asked, weights: DipWeights, *, began: Clock) -> Outcome:
+def outcome_of(
+    backend: str, candidates: Sequence[tuple[Bodies, Asked]], weights: DipWeights, *, began: Clock
+) -> Outcome:
     """Candidates as motions with feet that stand, in the poses that were due; the one that costs least is kept."""
-    motions = [finished(motion, task.plan) for motion in motions_of(bodies, task.plan.fps)]
-    errors = [errors_of(motion, task, weights) for motion in motions]
+    motions = [finished(motions_of(bodies, task.plan.fps)[0], task.plan) for bodies, task in candidates]
+    errors = [errors_of(motion, task, weights) for motion, (_, task) in zip(motions, candidates, strict=True)]
     best = min(range(len(motions)), key=lambda k: errors[k]["total"])
     mean = {name: float(np.mean([one[name] for one in errors])) for name in errors[0]}
-    return Outcome(motions[best], errors[best], mean, *began.passed(), backend, task.plan)
+    return Outcome(motions[best], errors[best], mean, *began.passed(), backend, candidates[best][1].plan)
 
 
 def motions_of(bodies: Bodies, fps: float) -> list[Motion]:
