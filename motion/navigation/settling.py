@@ -19,16 +19,18 @@ from torch import Tensor
 
 from models import objectives
 from models.body.cleanup import lock_feet
+from models.body.kinematics import forward_kinematics
 from models.body.model import BodyModel
 from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS
 from models.motion import Motion
 from models.representation import primitive
 from models.representation.primitive import FUTURE
-from models.rotations import axis_angle_to_matrix
+from models.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from models.scene.seating import GoalPose, lying_pose, sitting_pose
-from motion.constraints import Constraints, PoseKey, RootKey
+from motion.constraints import Constraints, JointKey, PoseKey, RootKey
 from motion.enforce import enforce
-from motion.navigation.stance import stand_firm, turned
+from motion.navigation.metrics import contact_score
+from motion.navigation.stance import soles, stand_firm, turned
 from motion.navigation.surveyed import Surveyed
 from motion.primitives.choice import motions_of
 from motion.primitives.control import world_joints
@@ -56,8 +58,18 @@ BREATH, BREATHING = 0.012, 0.25
 """Radians that the chest moves, and times a second."""
 STANDS = 0.82
 """Metres of pelvis height from which somebody stands."""
+SPOT = 0.12
+"""Metres from where the feet will be from which one goes down."""
+ANKLE = 0.16
+"""Metres of height of an ankle whose foot stands."""
+STEP, LIFT = 9, 0.05
+"""Frames of a step into place, and metres that the foot is lifted."""
 LOOKED = 4
 """Of the futures that end best so many are looked at for what they touch on the way."""
+
+
+Bodies = tuple[Float[ndarray, "22 3"], Float[ndarray, "22 3 3"]]
+"""Places and global rotations of the joints in the world."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,19 @@ class Target:
     name: str
     kind: str
     pose: GoalPose
+
+    @property
+    def stands(self) -> bool:
+        """Whether both feet are on the floor."""
+        ankles = self.pose.joints[[JOINT["left_ankle"], JOINT["right_ankle"]], 1]
+        return self.kind == "sit" and bool((ankles < ANKLE).all())
+
+    @property
+    def spot(self) -> tuple[float, float]:
+        """Where one stands before going down: over where the feet will be, or else before the seat."""
+        feet = self.pose.joints[[JOINT["left_ankle"], JOINT["right_ankle"]]][:, [0, 2]].mean(0)
+        x, z = feet.tolist() if self.stands else self.pose.seat.place(0.15).tolist()
+        return x, z
 
     @property
     def heading(self) -> float:
@@ -98,7 +123,7 @@ class Settler:
 
     def settle(self, state: State, target: Target, text: str, progress: Callable[[int], None]) -> Motion:
         """Turn about, go down into the pose and stay."""
-        parts = self._about(state, target.heading, progress) if target.kind == "sit" else []
+        parts = self._about(state, target, progress) if target.kind == "sit" else []
         if parts:
             state = parts[-1].state
         drawn = self._drawn(state, text, DOWN[1], progress)
@@ -151,34 +176,44 @@ class Settler:
 
     # ------------------------------------------------------------------------------------------------- inside
 
-    def _about(self, state: State, heading: float, progress: Callable[[int], None]) -> list[Made]:
-        """Turned on the spot until one looks there."""
+    def _about(self, state: State, target: Target, progress: Callable[[int], None]) -> list[Made]:
+        """Turned on the spot until one looks where one will look, and back to where the feet will be."""
         made: list[Made] = []
-        home = state.pelvis[:, -1, 0::2].clone()
+        spot = torch.tensor(target.spot, dtype=torch.float32)
         for _ in range(TURNS):
-            left = wrapped(heading - heading_of(state))
-            if abs(left) < FACING:
+            left = wrapped(target.heading - heading_of(state))
+            gap = spot - state.pelvis[0, -1, 0::2].cpu()
+            if abs(left) < FACING and float(gap.norm()) < SPOT:
                 break
-            text = "a person turns left" if left > 0 else "a person turns right"
+            ahead = float(gap[0]) * math.sin(target.heading) + float(gap[1]) * math.cos(target.heading) > 0
+            text = "a person steps forward" if ahead else "a person walks backwards"
+            if abs(left) >= FACING:
+                text = "a person turns left" if left > 0 else "a person turns right"
             condition = conditions_for(self.network, [text], 1, TRIES)[0]
             before = state.repeated(TRIES)
             with torch.no_grad():
-                frames = step(self.network, before, condition, CALM * noise_for(self.network, TRIES, self._generator),
-                              STUDENT)[1]  # fmt: skip
+                noise = CALM * noise_for(self.network, TRIES, self._generator)
+                frames = step(self.network, before, condition, noise, STUDENT)[1]
                 own = wrapped_each(headings_of(frames) - heading_of(state))
-                more = wrapped_each(left - own).clamp(-ROUND, ROUND)
-                frames = turned(before, frames, more)
+                frames = turned(before, frames, wrapped_each(left - own).clamp(-ROUND, ROUND))
                 after, frames = stand_firm(self.network, before, frames)
-            joints = world_joints(self.network, frames.rotations, frames.pelvis)
-            cost = wrapped_each(heading - headings_of(frames)).abs()
-            cost = cost + 2 * (frames.pelvis[:, -1, 0::2] - home).norm(dim=-1)
-            cost = cost + 5 * objectives.scene_penetration(joints, self.room.distance, 0.08)
-            cost = cost + 3 * (frames.pelvis[:, :, 1].amin(1) - STANDS).clamp_max(0).abs()
-            best = slice(int(cost.argmin()), int(cost.argmin()) + 1)
-            state = after.people(best)
-            made.append(frames.people(best))
+            best = int(self._astray(before, frames, target, spot).argmin())
+            state = after.people(slice(best, best + 1))
+            made.append(frames.people(slice(best, best + 1)))
             progress(1)
         return made
+
+    def _astray(
+        self, before: State, frames: Made, target: Target, spot: Float[Tensor, "2"]
+    ) -> Float[Tensor, " people"]:
+        """What is wrong with each future of somebody who turns about."""
+        joints = world_joints(self.network, frames.rotations, frames.pelvis)
+        feet = soles(self.network, torch.cat([before.rotations[:, -1:], frames.rotations], 1),
+                     torch.cat([before.pelvis[:, -1:], frames.pelvis], 1))  # fmt: skip
+        cost = wrapped_each(target.heading - headings_of(frames)).abs() - contact_score(feet, FPS)
+        cost = cost + 2 * (frames.pelvis[:, -1, 0::2] - spot).norm(dim=-1)
+        cost = cost + 5 * objectives.scene_penetration(joints, self.room.distance, 0.06)
+        return cost + 3 * (STANDS - frames.pelvis[:, :, 1].amin(1)).clamp_min(0)
 
     def _drawn(self, state: State, text: str, count: int, progress: Callable[[int], None]) -> list[Made]:
         """So many primitives of several futures of the words."""
@@ -203,12 +238,18 @@ class Settler:
         return min(found, key=lambda motion: self._touched(motion) + 0.5 * self._skates(motion))
 
     def _into(self, drawn: Sequence[Made], person: int, frames: int, start: PoseKey, target: Target) -> Motion:
+        """One future, bent into the pose; the feet go to their places one after the other and stay."""
         motion = motions_of([one.people(slice(person, person + 1)) for one in drawn], self.network)[0].slice(0, frames)
         pose, pelvis = target.pose.rotations.double().numpy(), target.pose.pelvis.double().numpy()
-        keys = Constraints(poses=(start, PoseKey((frames - 1) / FPS, pose, pelvis)), anchored=False)
-        for _ in range(2):
-            motion = lock_feet(enforce(motion, keys, self.body), self.body, follow=False)
-        return enforce(motion, keys, self.body)
+        end = PoseKey((frames - 1) / FPS, pose, pelvis)
+        feet = planted(self._bodies(start), self._bodies(end), frames) if target.stands else ()
+        return enforce(motion, Constraints((start, end), (), feet, anchored=False), self.body)
+
+    def _bodies(self, key: PoseKey) -> Bodies:
+        """World places and rotations of a pose's joints."""
+        rest = self.network.rest[:NUM_BODY].cpu().double()
+        found = forward_kinematics(torch.from_numpy(key.rotations), rest - rest[0], torch.from_numpy(key.pelvis))
+        return found[0].numpy(), found[1].numpy()
 
     def _joints(self, motion: Motion) -> Float[Tensor, "frames 22 3"]:
         rotations = torch.from_numpy(motion.rotations[:1, :, :NUM_BODY].astype(np.float32))
@@ -238,10 +279,34 @@ class Settler:
         for person, count in sorted(costs, key=costs.__getitem__)[:LOOKED]:
             own = [one.people(slice(person, person + 1)) for one in drawn[:count]]
             motion = motions_of(own, self.network)[0]
-            place = RootKey((motion.frames - 1) / FPS, (float(feet[0]), float(feet[1])), heading_of(state))
-            keys = Constraints(poses=(start,), path=(place,), anchored=False)
-            found.append(lock_feet(enforce(motion, keys, self.body), self.body, follow=False))
+            last = motion.frames - 1
+            place = RootKey(last / FPS, (float(feet[0]), float(feet[1])), heading_of(state))
+            bodies = self._bodies(start)
+            stay = planted(bodies, bodies, motion.frames) if float(before[[7, 8], 1].max()) < ANKLE else ()
+            found.append(enforce(motion, Constraints((start,), (place,), stay, anchored=False), self.body))
         return found
+
+
+def planted(start: Bodies, end: Bodies, frames: int) -> tuple[JointKey, ...]:
+    """Both ankles from where they are to where they will be, the left one first, in a step each; else they stay."""
+    keys: list[JointKey] = []
+    for number, side in enumerate(("left", "right")):
+        ankle = JOINT[f"{side}_ankle"]
+        (here, turn), (there, later) = ((places[ankle], turns[ankle]) for places, turns in (start, end))
+        first = 1 + number * STEP
+        for frame in range(0, frames, 2):
+            share = float(np.clip((frame - first) / STEP, 0, 1))
+            share = share * share * (3 - 2 * share)
+            place = here + share * (there - here)
+            place[1] += LIFT * math.sin(math.pi * share) * min(1.0, float(np.linalg.norm(there - here)) / 0.1)
+            keys.append(JointKey(frame / FPS, f"{side}_ankle", place, between(turn, later, share)))
+    return tuple(keys)
+
+
+def between(first: Float[ndarray, "3 3"], second: Float[ndarray, "3 3"], share: float) -> Float[ndarray, "3 3"]:
+    """So much of the shortest turn from one rotation to another."""
+    vector = matrix_to_axis_angle(torch.from_numpy(second @ first.T))
+    return (axis_angle_to_matrix(share * vector)).numpy() @ first
 
 
 def shape_distance(
