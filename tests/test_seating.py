@@ -1,4 +1,4 @@
-"""Sitting and lying by geometry: contact without penetration, feet on the floor, whatever the seat's height and turn."""
+"""Sitting and lying by geometry: contact without penetration, feet on the floor, whatever the height and turn."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class SceneTraining(GoalTraining):
     rooms: int = 24
     measured: int = 64
     """People whose success is measured every `every` updates."""
-    every: int = 50
+    every: int | None = 50
 
     def __post_init__(self) -> None:
         if self.kind not in TASKS or self.rooms < 1:

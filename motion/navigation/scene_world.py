@@ -245,8 +245,8 @@ def on_path(
     gait: str = GAITS[0].name,
     start: State | None = None,
     people: int = 1,
-    task: SceneTask = SceneTask(),
-) -> SceneWorld:
+    task: SceneTask = SceneTask(), gaits: Gaits | None = None,
+) -> SceneWorld:  # fmt: skip
     """People who are to walk the first way of `rooms` (`prepared` makes them of one's own room and path).
 
     They are as in `start`, or stand at the way's beginning, facing along it. LabanError for gaits that the task does
@@ -255,7 +255,7 @@ def on_path(
     names = [one.name for one in task.gaits]
     if gait not in names:
         raise LabanError(f"gait {gait!r}; accepted: {', '.join(names)}")
-    world = SceneWorld(network, people, rooms, task=task)
+    world = SceneWorld(network, people, rooms, task=task, gaits=gaits)
     world.gait, world.way = torch.full_like(world.gait, names.index(gait)), torch.zeros_like(world.way)
     zero = torch.zeros_like(world.metres)
     first, ahead = world.ways.at(world.way, zero), world.ways.at(world.way, zero + 0.4)

@@ -328,10 +328,10 @@ class SeatWorld(GoalWorld):
 
 def at_seat(
     network: PrimitiveModel, scene: Scene, stack: RoomStack, pose: GoalPose, *, rising: bool = False,
-    start: State | None = None, people: int = 1,
+    start: State | None = None, people: int = 1, gaits: Gaits | None = None,
 ) -> SeatWorld:  # fmt: skip
     """People who are to take a pose on furniture, or to get up from it: as in `start`, or before it, or in it."""
-    world = SeatWorld(network, people, stack, seats_of([place_on(0, scene, pose)]))
+    world = SeatWorld(network, people, stack, seats_of([place_on(0, scene, pose)]), gaits=gaits)
     world.gait = torch.full_like(world.gait, int(pose.lies))
     world.begin(start or (world.seated() if rising else world.before()), rising=rising)
     return world
