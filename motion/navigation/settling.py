@@ -21,7 +21,7 @@ from models import objectives
 from models.body.cleanup import lock_feet
 from models.body.kinematics import forward_kinematics
 from models.body.model import BodyModel
-from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS
+from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS, PARTS
 from models.motion import Motion
 from models.representation import primitive
 from models.representation.primitive import FUTURE
@@ -29,7 +29,7 @@ from models.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from models.scene.seating import GoalPose, lying_pose, sitting_pose
 from motion.constraints import Constraints, JointKey, PoseKey, RootKey
 from motion.enforce import enforce
-from motion.navigation.metrics import contact_score
+from motion.navigation.metrics import contact_score, penetration, surfaces
 from motion.navigation.stance import soles, stand_firm, turned
 from motion.navigation.surveyed import Surveyed
 from motion.primitives.choice import motions_of
@@ -64,7 +64,9 @@ ANKLE = 0.16
 """Metres of height of an ankle whose foot stands."""
 STEP, LIFT = 9, 0.05
 """Frames of a step into place, and metres that the foot is lifted."""
-LOOKED = 4
+ARMS_IN = (0.1, 0.55)
+"""Share of the way down in which the arms are brought to where they will rest, so that they pass between arm rests."""
+LOOKED = 6
 """Of the futures that end best so many are looked at for what they touch on the way."""
 
 
@@ -154,7 +156,7 @@ class Settler:
         drawn = self._drawn(state, text, UP[1], progress)
         back = replace(self._down, rotations=self._down.rotations[:, ::-1].copy(), root=self._down.root[:, ::-1].copy())
         found = [eased(back), *self._risen(drawn, state)]
-        return min(found, key=lambda motion: self._touched(motion) + 0.5 * self._skates(motion))
+        return min(found, key=lambda motion: 0.05 * self._touched(motion) + self._skates(motion))
 
     def act(self, state: State, text: str, progress: Callable[[int], None]) -> Motion:
         """An action by its words, for as long as it usually takes."""
@@ -235,7 +237,7 @@ class Settler:
         costs = away[:, ends] + 0.01 * torch.arange(len(ends))
         order = costs.flatten().argsort()[:LOOKED].tolist()
         found = [self._into(drawn, k // len(ends), ends[k % len(ends)] + 1, start, target) for k in order]
-        return min(found, key=lambda motion: self._touched(motion) + 0.5 * self._skates(motion))
+        return min(found, key=lambda motion: 0.05 * self._touched(motion) + self._skates(motion))
 
     def _into(self, drawn: Sequence[Made], person: int, frames: int, start: PoseKey, target: Target) -> Motion:
         """One future, bent into the pose; the feet go to their places one after the other and stay."""
@@ -243,7 +245,8 @@ class Settler:
         pose, pelvis = target.pose.rotations.double().numpy(), target.pose.pelvis.double().numpy()
         end = PoseKey((frames - 1) / FPS, pose, pelvis)
         feet = planted(self._bodies(start), self._bodies(end), frames) if target.stands else ()
-        return enforce(motion, Constraints((start, end), (), feet, anchored=False), self.body)
+        motion = enforce(motion, Constraints((start, end), (), feet, anchored=False), self.body)
+        return replace(motion, rotations=arms_towards(motion.rotations, pose))
 
     def _bodies(self, key: PoseKey) -> Bodies:
         """World places and rotations of a pose's joints."""
@@ -257,7 +260,10 @@ class Settler:
         return world_joints(self.network, rotations, pelvis)[0]
 
     def _touched(self, motion: Motion) -> float:
-        return float(objectives.scene_penetration(self._joints(motion), self.room.distance, 0.04))
+        """Mean penetration of some of the frames, of the whole surface, in DIMOS's unit."""
+        few = slice(None, None, 6)
+        part = replace(motion, rotations=motion.rotations[:, few], root=motion.root[:, few])
+        return float(torch.cat([penetration(v, self.room.distance) for v, _ in surfaces(part, self.body)]).mean())
 
     def _skates(self, motion: Motion) -> float:
         return float(objectives.foot_skate(self._joints(motion), FPS))
@@ -285,6 +291,20 @@ class Settler:
             stay = planted(bodies, bodies, motion.frames) if float(before[[7, 8], 1].max()) < ANKLE else ()
             found.append(enforce(motion, Constraints((start,), (place,), stay, anchored=False), self.body))
         return found
+
+
+def arms_towards(
+    rotations: Float[ndarray, "1 frames 55 3 3"], pose: Float[ndarray, "22 3 3"]
+) -> Float[ndarray, "1 frames 55 3 3"]:
+    """The same with arms that are in their last pose before the end (`ARMS_IN`)."""
+    done, first, last = rotations.copy(), *ARMS_IN
+    share = np.clip((np.linspace(0, 1, rotations.shape[1]) - first) / (last - first), 0, 1)
+    share = share * share * (3 - 2 * share)
+    for joint in (j for part in ("left arm", "right arm") for j in PARTS[part] if j < NUM_BODY):
+        own = torch.from_numpy(rotations[0, :, joint].astype(np.float64))
+        vector = matrix_to_axis_angle(torch.from_numpy(pose[joint]) @ own.transpose(-1, -2))
+        done[0, :, joint] = (axis_angle_to_matrix(torch.from_numpy(share)[:, None] * vector) @ own).numpy()
+    return done
 
 
 def planted(start: Bodies, end: Bodies, frames: int) -> tuple[JointKey, ...]:
