@@ -36,7 +36,7 @@ from motion.navigation.dip_energy import OURS, PUBLISHED, Asked, DipWeights, ask
 from motion.navigation.journey import Journey, Plan, heading_of, plan_of
 from motion.navigation.outcome import Bodies, Clock, Outcome, manner_of, outcome_of
 from motion.primitives.control import Objective, Window
-from motion.enforce import Clip, placement
+from motion.enforce import Clip, placement, root_enforced
 from motion.steer import PACE, hooks
 
 FPS = rifke.LAYOUT.fps
@@ -202,12 +202,14 @@ class Round:
         past = [self._past(frame, row) for row in range(rows)]
         due = [self._constraints(frame, row, past[row]) for row in range(rows)]
         overwrite = self._overwrite(due, past, frames)
-        lead = self._lead(lambda x, t: network(x, t, self.condition, mask), overwrite, frame, due)
+        lead = self.lead(lambda x, t: network(x, t, self.condition, mask), overwrite, frame, due)
         draws = torch.Generator(noise.device).manual_seed(config.seed + self.number)
         out = sample(denoise, noise, network.schedule, SamplerConfig(config.method, config.steps), generator=draws,
                      overwrite=overwrite, lead=lead if config.inner else None, progress=lambda k: progress(1))  # fmt: skip
-        bodies = self._decoded(out.double(), network.rest.double())
-        return self._placed(frame, bodies, due).out_of(bodies)
+        clips = _clips(self._decoded(out.double(), network.rest.double()))
+        placed = [root_enforced(clip, own, PACE) for clip, own in zip(clips, due, strict=True)]
+        turns, places = (np.stack([getattr(clip, part) for clip in placed]) for part in ("rotations", "pelvis"))
+        return frame.out_of((torch.from_numpy(turns), torch.from_numpy(places)))
 
     def _decoded(self, x: Float[Tensor, "people frames 205"], rest: Tensor) -> Bodies:
         mean, std = self.whole.network.mean.to(x), self.whole.network.std.to(x)
@@ -216,15 +218,14 @@ class Round:
 
     def _placed(self, frame: Frame, bodies: Bodies, due: Sequence[Constraints]) -> Frame:
         """Where the rounds lie in the world once each candidate goes along its path, whichever way it faces at first."""
-        clips = [Clip(*(part.detach().cpu().double().numpy() for part in row)) for row in zip(*bodies, strict=True)]
-        return frame.after([placement(clip, own, PACE) for clip, own in zip(clips, due, strict=True)])
+        return frame.after([placement(clip, own, PACE) for clip, own in zip(_clips(bodies), due, strict=True)])
 
-    def _lead(self, denoise: Denoise, overwrite: Overwrite, frame: Frame, due: Sequence[Constraints]) -> Lead:
+    def lead(self, denoise: Denoise, overwrite: Overwrite, frame: Frame, due: Sequence[Constraints]) -> Lead:
         """The posterior mean, led down the gradient of the objectives of what the network predicts from it."""
         network, config, objectives = self.whole.network, self.whole.config, self.whole.objectives
         hinted = sum(self.first <= key < self.last for key in self.whole.task.keys) or 1
 
-        def lead(mean: Tensor, t: int, variance: float) -> Tensor:
+        def led(mean: Tensor, t: int, variance: float) -> Tensor:
             if t < config.free * network.schedule.steps:
                 return mean
             offset, world, step = None, frame, config.scale / hinted * max(variance, LEAST_VARIANCE)
@@ -243,7 +244,7 @@ class Round:
                     mean = mean - change * (FARTHEST / size.clamp_min(FARTHEST))
             return mean.detach()
 
-        return lead
+        return led
 
     def energy(
         self, x0: Float[Tensor, "people frames 205"], frame: Frame, objectives: Sequence[Objective]
@@ -331,3 +332,7 @@ class Round:
         feet = [JointKey((at - self.first) / FPS, key.joint, frame.into(row, key.position))
                 for key in plan.feet if self.first <= (at := round(key.time * FPS)) < self.last and at not in taken]  # fmt: skip
         return Constraints(tuple(poses), tuple(path), tuple(feet))
+
+
+def _clips(bodies: Bodies) -> list[Clip]:
+    return [Clip(*(part.detach().cpu().double().numpy() for part in row)) for row in zip(*bodies, strict=True)]

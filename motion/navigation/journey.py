@@ -56,8 +56,10 @@ TIGHT = 0.1
 class GoalPose:
     """A pose in the world: local rotations, the pelvis' being global, and the pelvis joint; and how one gets there."""
 
-    rotations: Float[ndarray, "22 3 3"]
-    pelvis: Float[ndarray, " 3"]
+    rotations: ndarray
+    """(22, 3, 3)"""
+    pelvis: ndarray
+    """(3,), metres"""
     text: str = "a person sits down"
     manner: str = "sit"
 
@@ -103,7 +105,8 @@ class GoalPose:
 class Journey:
     """Along a path of (x, z), from a pose if there is one, to a pose if there is one, keeping out of a scene."""
 
-    path: Float[ndarray, "points 2"]
+    path: ndarray
+    """(points, 2), metres"""
     text: str = "a person walks forward"
     speed: float | None = None
     """Metres a second; None: drawn from `WALKING`."""
@@ -248,7 +251,7 @@ def ease(u: float) -> float:
     return u * u * (3 - 2 * u)
 
 
-def rounded(path: Float[ndarray, "points 2"], scene: Distance | None) -> Float[ndarray, "points 2"]:
+def rounded(path: Float[ndarray, "points 2"], scene: Distance | None) -> Float[ndarray, "places 2"]:
     """The path in small steps with its corners rounded as far as that brings nobody nearer to the scene."""
     edges = np.linalg.norm(np.diff(path, axis=0), axis=1)
     along = np.concatenate([[0.0], np.cumsum(edges)])
