@@ -44,7 +44,7 @@ class SceneTraining(GoalTraining):
 
     def world(self, network: PrimitiveModel, people: int, seed: int) -> GoalWorld:
         """People in the training rooms."""
-        return self.within(network, people, seed, _rooms(self.rooms, self.seed), self.run / "seats.npz")
+        return self.within(network, people, seed, _rooms(self.rooms, self.seed, self.run), self.run / "seats.npz")
 
     def within(
         self, network: PrimitiveModel, people: int, seed: int, rooms: Rooms, cache: Path | None = None
@@ -75,7 +75,7 @@ class SceneTraining(GoalTraining):
 
     def measure(self, network: PrimitiveModel, policy: GoalPolicy) -> dict[str, float]:
         """Success and what it costs, in rooms that are not learnt in."""
-        rooms = _rooms(4, OTHERS)
+        rooms = _rooms(4, OTHERS, self.run)
         world = self.within(network, self.measured, 0, rooms, self.run / "seats-measured.npz")
         return attempts(world, policy, seed=OTHERS, seconds=16.0 if self.kind == "walk" else 8.0).summary()
 
@@ -119,6 +119,8 @@ standing up and lying that the primitives were trained on, so that arms and timi
 
 
 @lru_cache(maxsize=2)
-def _rooms(count: int, seed: int) -> Rooms:
-    """Generated rooms, made once."""
-    return training_rooms(count, seed=seed)
+def _rooms(count: int, seed: int, run: Path) -> Rooms:
+    """Generated rooms, made once; their grids are kept in the run's folder."""
+    grids = run / "grids"
+    grids.mkdir(parents=True, exist_ok=True)
+    return training_rooms(count, seed=seed, cache=grids)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -96,11 +97,14 @@ class Rooms:
     tours: Tours
 
 
-def rooms_of(scenes: Sequence[Scene], *, places: int = 6, seed: int = 0, cells: int = CELLS) -> Rooms:
-    """Rooms in which everybody walks round a tour of random places on connected free floor."""
+def rooms_of(
+    scenes: Sequence[Scene], *, places: int = 6, seed: int = 0, cells: int = CELLS, cache: Path | None = None
+) -> Rooms:
+    """Rooms in which everybody walks round a tour of random places on connected free floor; grids kept in `cache`."""
     plans = [walkable_of(scene, BodySize()) for scene in scenes]
     tours = [_tour(scene, plan, places, seed) for scene, plan in zip(scenes, plans, strict=True)]
-    return prepared(scenes, plans, tours, cells=cells)
+    grids = [sdf_of(scene, cells, cache=cache) for scene in scenes]
+    return prepared(scenes, plans, tours, grids=grids)
 
 
 def prepared(
@@ -121,9 +125,12 @@ def prepared(
                  Tours(ways, torch.tensor(room), torch.tensor(after)))  # fmt: skip
 
 
-def training_rooms(count: int, *, seed: int = 0, held_out: bool = False, places: int = 6) -> Rooms:
+def training_rooms(
+    count: int, *, seed: int = 0, held_out: bool = False, places: int = 6, cache: Path | None = None
+) -> Rooms:
     """Generated rooms with a tour through each; in those of other seeds, or held out, nobody has learnt."""
-    return rooms_of([make_room(1000 * seed + k, held_out=held_out) for k in range(count)], places=places, seed=seed)
+    scenes = [make_room(1000 * seed + k, held_out=held_out) for k in range(count)]
+    return rooms_of(scenes, places=places, seed=seed, cache=cache)
 
 
 def _tour(scene: Scene, plan: Walkable, places: int, seed: int) -> list[Float[ndarray, "_ 2"]]:
