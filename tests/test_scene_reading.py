@@ -175,6 +175,22 @@ def test_side_cars_turn_and_shrink_with_the_mesh(tmp_path: Path) -> None:
     assert ghost.low == pytest.approx((0, 0, 0)) and ghost.high == pytest.approx((1, 0.5, 2))
 
 
+@pytest.mark.parametrize("suffix", [".ply", ".stl"])
+def test_boxes_name_the_pieces_of_a_mesh_without_names(suffix: str, tmp_path: Path) -> None:
+    path = write(furnished(), tmp_path / f"scan{suffix}")
+    low, high = (corner.tolist() for corner in couch().bounds)
+    (tmp_path / "scan.json").write_text(json.dumps([{"id": "sofa", "min": low, "max": high, "affords": "sit"}]))
+    scene = read_scene(path)
+    assert len(scene.mesh_of("sofa")[1]) == 24 - 4  # less the undersides on the floor
+    assert scene.object("sofa").yaw == pytest.approx(0) and len(scene.shell()[1]) + 20 == len(scene.faces)
+
+
+def test_files_that_are_too_large_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.scene.meshes.MAX_BYTES", 1 << 10)
+    with pytest.raises(LabanError, match="MB; accepted: up to"):
+        read_scene(write(furnished(), tmp_path / "room.obj"))
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -217,6 +233,15 @@ def test_unknown_objects_are_said_with_those_there_are(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- bad files
 
 
+def glb(content: object) -> bytes:
+    """A GLB file of this JSON alone."""
+    if isinstance(content, dict):
+        content = {"asset": {"version": "2.0"}, "scene": 0} | content
+    body = json.dumps(content).encode()
+    body += b" " * (-len(body) % 4)
+    return struct.pack("<4sII", b"glTF", 2, 20 + len(body)) + struct.pack("<I4s", len(body), b"JSON") + body
+
+
 def bad_files(folder: Path) -> dict[str, tuple[bytes, str]]:
     good = write(furnished(), folder / "good.glb").read_bytes()
     binary = write(furnished(), folder / "good.ply").read_bytes()
@@ -239,6 +264,13 @@ def bad_files(folder: Path) -> dict[str, tuple[bytes, str]]:
             "PLY",
         ),
         "huge.stl": (bytes(80) + struct.pack("<I", 2**31), "STL|no triangles"),
+        "cycle.glb": (
+            glb({"nodes": [{"children": [1]}, {"children": [0]}], "scenes": [{"nodes": [0]}]}),
+            "no triangles",
+        ),
+        "count.glb": (glb({"accessors": [{"componentType": 5126, "count": 1 << 40, "type": "VEC3"}]}), "GLB|triangles"),
+        "list.glb": (glb([1]), "not a whole GLB"),
+        "flat.obj": (b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "at one place"),
         "room.fbx": (b"x", "rooms are read from .glb, .obj, .ply, .stl"),
         "room.gltf": (b"{}", "export it as .glb"),
     }
@@ -247,7 +279,8 @@ def bad_files(folder: Path) -> dict[str, tuple[bytes, str]]:
 @pytest.mark.parametrize(
     "name",
     ["empty.obj", "empty.glb", "empty.stl", "points.obj", "text.obj", "index.obj", "two.obj", "nan.obj", "inf.obj",
-     "cut.glb", "cut.ply", "noise.glb", "huge.ply", "huge.stl", "room.fbx", "room.gltf"],
+     "cut.glb", "cut.ply", "noise.glb", "cycle.glb", "count.glb", "list.glb", "flat.obj", "huge.ply", "huge.stl",
+     "room.fbx", "room.gltf"],
 )  # fmt: skip
 def test_bad_files_are_said_in_one_line(name: str, tmp_path: Path) -> None:
     content, said = bad_files(tmp_path)[name]
@@ -278,10 +311,7 @@ def test_nothing_that_a_file_refers_to_is_opened(tmp_path: Path) -> None:
     path = write(furnished(), inner / "room.obj")
     path.write_text("mtllib ../secret.txt\nusemtl a\n" + path.read_text())
     assert len(read_scene(path).objects) == 4
-    body = json.dumps({"asset": {"version": "2.0"}, "buffers": [{"byteLength": 4, "uri": "../secret.txt"}]}).encode()
-    body += b" " * (-len(body) % 4)
-    (inner / "room.glb").write_bytes(struct.pack("<4sII4s", b"glTF", 2, 20 + len(body), b"") [:12]
-                                     + struct.pack("<I4s", len(body), b"JSON") + body)  # fmt: skip
+    (inner / "room.glb").write_bytes(glb({"buffers": [{"byteLength": 4, "uri": "../secret.txt"}]}))
     with pytest.raises(LabanError):
         read_scene(inner / "room.glb")
 

@@ -97,10 +97,10 @@ def _read_obj(path: Path) -> list[Part]:
     starts = [("", 0), *((name, start) for mark, name, start in named if mark == kind)]
     ends = [start for _, start in starts[1:]] + [len(faces) // 3]
     points = np.frombuffer(vertices, np.float64).reshape(-1, 3)
-    corners = np.frombuffer(faces, np.int64).reshape(-1, 3)
+    triangles = np.frombuffer(faces, np.int64).reshape(-1, 3)
     whole: dict[str, list[ndarray]] = {}
     for (name, start), end in zip(starts, ends, strict=True):
-        whole.setdefault(name, []).append(corners[start:end])
+        whole.setdefault(name, []).append(triangles[start:end])
     return [_own(points, np.concatenate(pieces), (name,) if name else ()) for name, pieces in whole.items()]
 
 
@@ -161,7 +161,12 @@ def _node(scene: object, node: str) -> Part | None:
     names = [name for name in names if name != scene.graph.base_frame]
     if geometry != node:
         names.append(str(geometry))
-    return Part(tuple(names), vertices, faces[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else faces)
+    return Part(tuple(names), vertices, faces[:, ::-1] if _mirrors(matrix) else faces)
+
+
+def _mirrors(matrix: Float[ndarray, "4 4"]) -> bool:
+    a, b, c = matrix[:3, :3]
+    return bool(np.dot(np.cross(a, b), c) < 0)
 
 
 def _float(values: object) -> Float[ndarray, "vertices 3"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from models.scene.furniture import BY_KIND, facing_of, is_shell, kind_of
 from models.scene.meshes import Part, read_parts
 from models.scene.scene import SHELL, Scene, SceneObject
 from models.scene.sidecar import Said, SideCar, find_side_car, read_side_car
-from models.scene.solid import open_edges
-from models.scene.upright import TURNS, find_floor, find_scale, find_up, surface_of
+from models.scene.solid import SILL, open_edges
+from models.scene.upright import TURNS, Surface, find_floor, find_scale, find_up, surface_of
 
+BOX = 0.01
+"""Metres that triangles of an object may lie outside of its box."""
 FURNITURE = 0.6
 """Share of the room's length and depth that a piece of furniture fills at most, in one of both."""
 
@@ -48,7 +50,7 @@ def read_scene(
     side_car = _side_car(path, objects)
     if side_car is not None:
         side_car = _brought(side_car, matrix, lift)
-        owners, found = _owners_by_side_car(parts, side_car, notes)
+        owners, found = _owners_by_side_car(parts, side_car)
     else:
         owners, found = _owners_by_name(parts, (high - low)[[0, 2]], notes)
     vertices = np.concatenate([part.vertices for part in parts]).astype(np.float32)
@@ -57,6 +59,8 @@ def read_scene(
     owner = np.concatenate([np.full(len(p.faces), who, np.int32) for p, who in zip(parts, owners, strict=True)])
     scene = Scene(path.stem, vertices, faces, owner, tuple(found), 0.0, tuple(notes),
                   side_car.routes if side_car else (), floor is not None)  # fmt: skip
+    if side_car is not None:
+        scene = _by_boxes(scene, {one.name for one in side_car.objects if one.yaw is None})
     scene = replace(scene, notes=scene.notes + _leaks(scene))
     return with_affordance(scene, {name: "sit" for name in sit})
 
@@ -112,7 +116,7 @@ def _floor(path: Path, parts: list[Part], declared: float | None) -> float:
     return level
 
 
-def _surface(parts: list[Part]):  # noqa: ANN202
+def _surface(parts: list[Part]) -> Surface:
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     vertices = np.concatenate([part.vertices for part in parts])
     return surface_of(vertices, np.concatenate([p.faces + s for p, s in zip(parts, starts, strict=False)]))
@@ -150,8 +154,8 @@ def _brought(side_car: SideCar, matrix: ndarray, lift: ndarray) -> SideCar:
     return replace(side_car, objects=tuple(moved(one) for one in side_car.objects), routes=routes)
 
 
-def _owners_by_side_car(parts: list[Part], side_car: SideCar, notes: list[str]) -> tuple[list[int], list[SceneObject]]:
-    """The object of each part by name, else by the box that holds it; boxes without a mesh stay as boxes."""
+def _owners_by_side_car(parts: list[Part], side_car: SideCar) -> tuple[list[int], list[SceneObject]]:
+    """The object of each part, by name; what no part is named after has only its box yet."""
     number = {one.name: i for i, one in enumerate(side_car.objects)}
     owners = [next((number[name] for name in reversed(part.names) if name in number), SHELL) for part in parts]
     found = []
@@ -161,10 +165,28 @@ def _owners_by_side_car(parts: list[Part], side_car: SideCar, notes: list[str]) 
             raise LabanError(
                 f"{side_car.path}: objects[{i}]: no part of the mesh is called {one.name!r}, and it has no box"
             )
-        if not own:
-            notes.append(f"{one.name} has no part of the mesh of its name: only its box is known")
         found.append(_from_said(one, own))
     return owners, found
+
+
+def _by_boxes(scene: Scene, turned: Collection[str]) -> Scene:
+    """With the triangles of the room in the box of each object that has none (floor left out), as in scans.
+
+    Objects named in `turned` get the yaw that their triangles say.
+    """
+    part, found, notes = scene.part.copy(), list(scene.objects), list(scene.notes)
+    corners = scene.vertices[scene.faces]
+    for i, one in enumerate(scene.objects):
+        if (part == i).any():
+            continue
+        within = ((corners >= np.array(one.low) - BOX) & (corners <= np.array(one.high) + BOX)).all((1, 2))
+        own = within & (part == SHELL) & (corners[..., 1].max(1) > scene.floor + SILL)
+        part[own] = i
+        if not own.any():
+            notes.append(f"{one.name}: only its box is known, the mesh has nothing of its name or in its box")
+        elif one.name in turned and one.affords:
+            found[i] = replace(one, yaw=facing_of(corners[own].reshape(-1, 3), np.arange(3 * own.sum()).reshape(-1, 3)))
+    return replace(scene, part=part, objects=tuple(found), notes=tuple(notes))
 
 
 def _from_said(one: Said, own: list[Part]) -> SceneObject:

@@ -77,6 +77,8 @@ def find_scale(size: Float[ndarray, "3"], name: str) -> tuple[float, str | None]
     centimetres or millimetres if that gives a room `WIDE` and `TALL`. LabanError for every other, with the likely unit.
     """
     long, tall = float(max(size[0], size[2])), float(size[1])
+    if not long > 1e-6:
+        raise LabanError(f"{name}: all of it lies at one place; expected the mesh of a room")
     if WIDE[0] <= long <= WIDE[1] and tall <= TOPS:
         return 1.0, None
     for unit, scale in UNITS.items():
