@@ -18,7 +18,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from models import objectives
-from models.body.cleanup import lock_feet
+from models.body.cleanup import clean_up
 from models.body.kinematics import forward_kinematics
 from models.body.model import BodyModel
 from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS, PARTS
@@ -134,7 +134,7 @@ class Settler:
         self._down = down
         before = motions_of(parts, self.network) if parts else []
         if before:
-            before = [lock_feet(before[0], self.body, follow=False)]
+            before = [clean_up(before[0], self.body, follow=False)]
         return strung([*before, down, self.held(target)])
 
     def held(self, target: Target, seconds: float = HELD) -> Motion:
@@ -174,7 +174,7 @@ class Settler:
                 state, frames = stand_firm(self.network, before, frames)
             made.append(frames)
             progress(1)
-        return lock_feet(motions_of(made, self.network)[0], self.body, follow=False)
+        return clean_up(motions_of(made, self.network)[0], self.body, follow=False)
 
     # ------------------------------------------------------------------------------------------------- inside
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from laban.errors import LabanError
-from models.body.cleanup import lock_feet
+from models.body.cleanup import clean_up
 from models.body.model import BodyModel
 from models.body.skeleton import NUM_BODY
 from models.motion import Motion
@@ -177,7 +177,7 @@ def _walked(
     gait = task.text if task.kind == "go" and task.text else guides.gait
     lead = Lead(guides.network, guides.policy, gait)
     went = walk(lead, [path], room.distance, search, start=state, progress=progress)[0]
-    motion = lock_feet(motions_of(went.made, guides.network)[0], guides.body, follow=False)
+    motion = clean_up(motions_of(went.made, guides.network)[0], guides.body, follow=False)
     said = Task("go", gait, goal, task.name)
     notes = (
         ("interrupted",)
@@ -196,7 +196,7 @@ def _made_otherwise(
     progress: Callable[[int], None],
 ) -> Leg:  # fmt: skip
     """A way by optimised noise or by DIP, which start standing at its beginning: brought together with what was."""
-    text = "a person walks forward" if task.text == "walk" else task.text
+    text = "a person walks forward" if task.text == "walk" else task.text  # the gait of that name
     x, z = path[-1].tolist()
     if guides.method == "path":
         motion = _along(guides, room, state, path, text, progress)
@@ -206,6 +206,12 @@ def _made_otherwise(
     gap = math.dist(_place(motion, guides), (x, z))
     short = () if gap < NEAR else (f"{gap:.2f} m short of {x:.2f},{z:.2f}",)
     return Leg(Task("go", text, (x, z), task.name), motion, path, (x, z), gap < NEAR, short)
+
+
+def by_own_way(guides: Guides, room: Surveyed, path: Float[ndarray, "points 2"]) -> Leg:
+    """One way alone, from standing at its beginning, by any method but the policy's."""
+    return _made_otherwise(guides, room, standing_at(guides.network, [path]), path, Task("go", guides.gait),
+                           lambda steps: None)  # fmt: skip
 
 
 def by_journey(method: str, journey: Journey, seed: int, progress: Callable[[int], None]) -> Motion:
@@ -230,7 +236,7 @@ def _along(
     objectives = [follow(places[None]), *natural(network), keep_out(room.distance, 5.0)]
     config = SteerConfig(primitives=count, seed=guides.seed)
     made = steer(network, state, [text], objectives, config, progress=progress).made
-    return lock_feet(motions_of(made, network)[0], guides.body, follow=False)
+    return clean_up(motions_of(made, network)[0], guides.body, follow=False)
 
 
 def spliced(state: State, motion: Motion, network: PrimitiveModel) -> Motion:

@@ -39,6 +39,8 @@ AHEAD = 0.9
 """Metres on the path from where one is to what the policy is shown as its goal."""
 THERE = 0.15
 """Metres from the goal at which one stops."""
+ON = 0.06
+"""Metres along the path in a primitive below which somebody waits."""
 SETTLE = 3
 """Primitives of standing at the goal."""
 BESIDE = 0.12
@@ -138,20 +140,22 @@ def walk(
     made: list[Made] = []
     done = torch.zeros(len(paths))
     arrived = torch.full((len(paths),), -1)
-    stopped = False
+    stopped, waited = False, torch.zeros(len(paths))
     for k in range(most + settle):
         resting = arrived >= 0
         if bool(((k - arrived >= settle) & resting).all()):
             break
         try:
-            state, frames = walkers.next(state, done, resting)
+            state, frames = walkers.next(state, done, resting, waited)
         except KeyboardInterrupt:
             if not made:
                 raise
             stopped = True
             break
         made.append(frames)
-        done = walkers.ways.along(torch.arange(len(paths)), state.pelvis[:, -1, 0::2].cpu().float(), done)[0]
+        before = done
+        done = walkers.ways.along(torch.arange(len(paths)), state.pelvis[:, -1, 0::2].cpu().float(), before)[0]
+        waited = torch.where(done - before < ON, waited + 1, 0.0)
         arrived = torch.where(~resting & walkers.there(frames), k + 1, arrived)
         progress(1)
     goals = walkers.goals()
@@ -191,9 +195,10 @@ class Walkers:
 
     @torch.no_grad()
     def next(
-        self, state: State, done: Float[Tensor, " people"], resting: Bool[Tensor, " people"]
-    ) -> tuple[State, Made]:
-        """The next primitive of everybody, `done` metres along their paths."""
+        self, state: State, done: Float[Tensor, " people"], resting: Bool[Tensor, " people"],
+        waited: Float[Tensor, " people"],
+    ) -> tuple[State, Made]:  # fmt: skip
+        """The next primitive of everybody, `done` metres along their paths; who has waited is in more of a hurry."""
         people = len(done)
         tries = max(self.search.tries, TRIES_STANDING if bool(resting.any()) else 1)
         who = torch.arange(people).repeat_interleave(tries)
@@ -209,7 +214,8 @@ class Walkers:
             now, made = stand_firm(self.network, before, made, self.search.firm)
             chosen = chosen or (now, made)
             if tries > 1:
-                earned, metres = self._earned(who, before, made, goal, metres, resting[who])
+                earned, metres, stood = self._earned(who, before, made, goal, metres, resting[who])
+                earned = earned + self.search.contact * 0.5 ** waited[who] * stood
                 total = total + earned
         assert chosen is not None  # at least one primitive is looked at
         best = total.unflatten(0, (people, tries)).argmax(1) + tries * torch.arange(people)
@@ -233,8 +239,8 @@ class Walkers:
 
     def _earned(
         self, who: Tensor, before: State, made: Made, goal: Tensor, metres: Tensor, resting: Tensor
-    ) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
-        """What a primitive earns, and how far along the path it ends."""
+    ) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"], Float[Tensor, " rows"]]:
+        """What a primitive earns, how far along the path it ends, and its contact."""
         terms = judged(self.network, GoalTask(), before, made, goal)
         place = made.pelvis[:, -1, 0::2].float()
         now, beside = self.ways.along(who, place, metres)
@@ -244,12 +250,12 @@ class Walkers:
         earned = torch.stack([self._weights[name] * value for name, value in terms.items()]).sum(0)
         rotations = torch.cat([before.rotations[:, -1:], made.rotations], 1)
         feet = soles(self.network, rotations, torch.cat([before.pelvis[:, -1:], made.pelvis], 1))
-        earned = earned + self.search.contact * contact_score(feet, FPS)
+        stood = contact_score(feet, FPS)
         if self.scene is not None:
             joints = world_joints(self.network, made.rotations, made.pelvis)
             depth = objectives.scene_penetration(joints, self.scene, self.search.radius)
             earned = earned - self.search.scene * depth
-        return torch.nan_to_num(earned, nan=-1e3), now
+        return torch.nan_to_num(earned, nan=-1e3), now, torch.nan_to_num(stood)
 
 
 def _went(made: Sequence[Made], person: int, goal: Float[Tensor, "2"]) -> Went:
