@@ -84,8 +84,8 @@ def sdf_of(scene: Scene, cells: int = 128, *, cache: Path | None = None, fallbac
     """The signed distance grid of a room with `cells` nodes along every axis.
 
     `cache`: a folder in which grids are kept by the content of the room. Uses point-cloud-utils if it is there (extra
-    `scene`) and not `fallback`, else scipy and trimesh, which take minutes for scans. The sign is right for furniture that is not
-    watertight too: `models.scene.solid`. LabanError for fewer than 8 cells.
+    `scene`) and not `fallback`, else scipy and trimesh, which take minutes for scans. The sign holds for furniture that
+    is not watertight too (`models.scene.solid`). LabanError for fewer than 8 cells.
     """
     if not 8 <= cells <= 1024:
         raise LabanError(f"a grid of {cells} cells along each side; accepted: 8 to 1024")
