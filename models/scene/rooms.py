@@ -63,7 +63,7 @@ class Placed:
         """Which points (x, z) lie below its own box, made wider by `more` and longer to the front by `ahead`."""
         local = turned(np.insert(points - [self.x, self.z], 1, 0.0, -1), -self.yaw)[..., [0, 2]]
         low, high = self.piece.low[[0, 2]] - more, self.piece.high[[0, 2]] + [more, more + ahead]
-        return ((local > low) & (local < high)).all(-1)
+        return np.asarray(((local > low) & (local < high)).all(-1))
 
     def front(self) -> Float[ndarray, "2"]:
         """Where somebody stands who is about to sit down, or about to lie down on the side with more room."""
@@ -245,7 +245,7 @@ def _partition(size: tuple[float, float], rng: Random) -> tuple[tuple[float, flo
 def _scene(name: str, plan: Plan) -> Scene:
     """The mesh: floor and walls, then the pieces."""
     shell = joined(_shell(plan))
-    surfaces, parts, objects = [shell], [np.full(len(shell[1]), -1)], []
+    surfaces, parts, objects = [shell], [np.full(len(shell[1]), -1)], list[SceneObject]()
     for number, one in enumerate(plan.placed):
         vertices = one.vertices()
         surfaces.append((vertices, one.piece.faces))

@@ -81,8 +81,8 @@ class RoomStack:
 
     def to(self, device: torch.device | str) -> RoomStack:
         """The same rooms on another device."""
-        moved = (one.to(device) for one in (self.distance, self.low, self.spacing, self.clearance, self.origin))
-        return RoomStack(*moved, self.cell)
+        return RoomStack(self.distance.to(device), self.low.to(device), self.spacing.to(device),
+                         self.clearance.to(device), self.origin.to(device), self.cell)  # fmt: skip
 
 
 def stack_rooms(grids: Sequence[SdfGrid], plans: Sequence[Walkable]) -> RoomStack:

@@ -155,6 +155,7 @@ class SceneWorld(GoalWorld):
         task: SceneTask = SceneTask(), gaits: Gaits | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
         device = network.mean.device
+        self.radius = task.radius
         self.rooms, self.stack, self.tours = rooms, rooms.stack.to(device), rooms.tours
         self.ways = Ways(self.tours.ways.points.to(device), self.tours.ways.length.to(device))
         self.way = torch.zeros(people, dtype=torch.long, device=device)
@@ -238,7 +239,7 @@ class SceneWorld(GoalWorld):
     def depth(self, joints: Float[Tensor, "people frames 22 3"]) -> Float[Tensor, " people"]:
         """Metres by which spheres about the joints reach into each person's room."""
         room = self.room
-        return objectives.scene_penetration(joints, lambda points: self.stack.gaps(room, points), self.task.radius)
+        return objectives.scene_penetration(joints, lambda points: self.stack.gaps(room, points), self.radius)
 
     def paid(self, terms: dict[str, Float[Tensor, " people"]]) -> dict[str, Float[Tensor, " people"]]:
         """Nobody is paid for going faster than the gait does."""

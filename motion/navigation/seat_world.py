@@ -35,9 +35,9 @@ from motion.primitives.rollout import Made, State, standing
 
 NEAR = 0.5
 """Metres from things beyond which their distance is not seen."""
-BEFORE = (0.35, 0.75)
-"""Metres in front of a seat's edge where one stands before."""
-BESIDE, TURNED = 0.25, 0.6
+BEFORE = (0.15, 0.45)
+"""Metres in front of a seat's edge where the pelvis of somebody is who stands there before: hardly a step."""
+BESIDE, TURNED = 0.15, 0.5
 """Metres beside the middle of the seat, and radians off its direction, up to which one may stand then."""
 BELOW = 0.2
 """Metres of pelvis height above the floor below which somebody lies on it."""
@@ -61,9 +61,9 @@ class SeatRewards:
     """Being within `SeatTask.success` of the pose at any frame."""
     facing: float = 0.1
     """Of radians between the heading and the pose's."""
-    skate: float = 0.2
+    skate: float = 0.8
     floor: float = 4.0
-    """Of metres below the floor."""
+    """Of metres that the lowest joint is below the floor, or above both the floor and where it is in the pose."""
     penetration: float = 1.0
     """Of metres that spheres about the joints reach into things, summed over joints."""
     prior: float = 0.05
@@ -75,8 +75,10 @@ class SeatTask(GoalTask):
     """Sitting, lying and getting up."""
 
     gaits: tuple[Gait, ...] = MANNERS
-    success: float = 0.2
+    success: float = 0.15
     """Metres: mean distance of the joints from the pose."""
+    hurry: float = 0.1
+    """Of `goal` that is paid for in a primitive: nobody drops onto a seat."""
     patience: int = 40
     lost: int = 24
     radius: float = 0.05
@@ -97,6 +99,8 @@ class Seats:
     """Middle (x, z) of the front edge, or of the side of a bed where one gets up."""
     heading: Float[Tensor, " seats"]
     """Radians: the direction in which one sits down from there."""
+    lowest: Float[Tensor, " seats"]
+    """Metres above the floor of the pose's lowest joint."""
 
     def __len__(self) -> int:
         return len(self.room)
@@ -145,7 +149,8 @@ def seats_of(places: Sequence[Place]) -> Seats:
     return Seats(torch.tensor([place.room for place in places]), torch.tensor([place.manner for place in places]),
                  torch.stack([pose.rotations for pose in poses]), torch.stack([pose.pelvis for pose in poses]),
                  torch.tensor([place.front for place in places]),
-                 torch.tensor([place.heading for place in places]))  # fmt: skip
+                 torch.tensor([place.heading for place in places]),
+                 torch.stack([pose.joints[:, 1].min() for pose in poses]))  # fmt: skip
 
 
 def place_on(room: int, scene: Scene, pose: GoalPose) -> Place:
@@ -188,7 +193,8 @@ def _beside(scene: Scene, place: Float[np.ndarray, "2"]) -> float:
 
 def _kept(cache: Path, names: list[str]) -> Seats | None:
     stored = read_npz(cache, ("names", *Seats.__dataclass_fields__))
-    if bytes(stored.pop("names").item()).decode() != "\n".join(names):
+    names_then = stored.pop("names", np.array(b"")).item()
+    if bytes(names_then).decode() != "\n".join(names) or set(stored) != set(Seats.__dataclass_fields__):
         return None
     return Seats(**{name: torch.from_numpy(array) for name, array in stored.items()})
 
@@ -205,7 +211,7 @@ class SeatWorld(GoalWorld):
         task: SeatTask = SeatTask(), gaits: Gaits | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
         device = network.mean.device
-        self.stack, self.seats = stack.to(device), seats
+        self.stack, self.seats, self.radius, self.hurry = stack.to(device), seats, task.radius, task.hurry
         self.seat = torch.zeros(people, dtype=torch.long, device=device)
         self.rising = torch.zeros(people, dtype=torch.bool, device=device)
         self.target = torch.zeros(people, 22, 3, device=device)
@@ -286,6 +292,12 @@ class SeatWorld(GoalWorld):
         """Where the joints of everybody's last frame are."""
         return world_joints(self.network, state.rotations[:, -1:], state.pelvis[:, -1:])[:, 0]
 
+    def lifted(self) -> Float[Tensor, "people 3"]:
+        """Metres, upwards, that everybody's lowest joint is above the floor in their pose: on a bed, or a high seat."""
+        pose = self.seats.lowest.to(self.target)[self.seat]
+        zero = torch.zeros_like(pose)
+        return torch.stack([zero, (pose - self.level).clamp_min(0), zero], -1)
+
     def observation(self) -> Float[Tensor, "people seen"]:
         """As in a goal world, then what is seen of each joint (DIMOS): all in the frame of the body's heading."""
         joints = self.joints(self.state)
@@ -313,17 +325,18 @@ class SeatWorld(GoalWorld):
             "success": (gaps[:, 1:].detach().amin(-1) < self.task.success).to(joints),
             "facing": -objectives.orientation(joints[:, -1:], heading),
             "skate": -objectives.foot_skate_soft(joints, FPS, floor=joints.new_full((len(joints),), self.level)),
-            "floor": -objectives.floor_penetration(joints, floor=self.level - 0.02),
+            "floor": -objectives.floor_penetration(joints, floor=self.level - 0.02)
+            - objectives.floating(joints - self.lifted()[:, None, None], floor=self.level + 0.02),
             "penetration": -objectives.scene_penetration(
-                new, lambda points: self.stack.gaps(room, points), self.task.radius
+                new, lambda points: self.stack.gaps(room, points), self.radius
             ),
             "prior": -(noise.flatten(1).square().mean(-1) - 1).clamp_min(0),
             "fall": -(lowest < BELOW).to(joints),
         }  # fmt: skip
 
     def paid(self, terms: dict[str, Float[Tensor, " people"]]) -> dict[str, Float[Tensor, " people"]]:
-        """As they are."""
-        return terms
+        """Nobody is paid for hurrying."""
+        return {**terms, "goal": terms["goal"].clamp_max(self.hurry)}
 
 
 def at_seat(
