@@ -30,6 +30,8 @@ HALL = 1.7
 """Metres of height over the floor that an enclosed space has at least which is a room and not a hollow."""
 HALL_AREA = 1.0
 """Square metres of it, likewise."""
+THICK = 0.6
+"""Metres, about, up to which a closed piece of the shell is a wall or pillar: twice its volume over its surface."""
 PIECE = 0.08
 """Metres of the pieces in which it is judged whether a surface lies within its own object."""
 SKIN = 0.002
@@ -196,30 +198,58 @@ def _row_weights(along: int, rows: int) -> Float[ndarray, "samples 3"]:
 
 
 def _wound(scene: Scene, surfaces: ndarray, nodes: Nodes, clouds: ModuleType | None) -> Bool[ndarray, "x y z"]:
-    """Nodes that an object winds around by more than half, each within its own box."""
+    """Nodes that an object, or a wall with thickness, winds around by more than half; each within its own box."""
     inside = np.zeros(nodes.shape, bool)
-    for i in range(len(scene.objects)):
-        own = scene.faces[scene.part == i] if surfaces[scene.part == i].any() else scene.faces[:0]
-        if not len(own):
-            continue
-        corners = scene.vertices[own].astype(np.float64)
+    corners = scene.vertices[scene.faces].astype(np.float64)
+    solids = [corners[scene.part == i] for i in range(len(scene.objects)) if surfaces[scene.part == i].any()]
+    for triangles in [*solids, *_thick_walls(corners[surfaces & (scene.part == SHELL)], scene.floor)]:
         box = tuple(
-            slice(*np.searchsorted(line, (corners[..., axis].min(), corners[..., axis].max())))
+            slice(*np.searchsorted(line, (triangles[..., axis].min(), triangles[..., axis].max())))
             for axis, line in enumerate((nodes.x, nodes.y, nodes.z))
         )
         points = Nodes(nodes.x[box[0]], nodes.y[box[1]], nodes.z[box[2]])
         if 0 in points.shape:
             continue
-        inside[box] |= (np.abs(winding(turned_out(corners), points.points(), clouds)) > 0.5).reshape(points.shape)
+        inside[box] |= (np.abs(winding(turned_out(triangles), points.points(), clouds)) > 0.5).reshape(points.shape)
     return inside
+
+
+def _thick_walls(triangles: Float[ndarray, "faces 3 3"], floor: float) -> list[Float[ndarray, "pieces 3 3"]]:
+    """Connected pieces of the shell that close a space above the floor, thinner than `THICK`: walls, pillars, slabs.
+
+    Each with its mirror image below the floor, so that those that are open where they stand are closed. What is
+    thicker is taken for the room itself.
+    """
+    if not len(triangles):
+        return []
+    corner, piece = _corners(triangles), _pieces(triangles)
+    ends = np.sort(np.stack([corner, np.roll(corner, -1, axis=1)], -1).reshape(-1, 2), axis=1)
+    _, first, shared = np.unique(ends, axis=0, return_index=True, return_counts=True)
+    heights = np.maximum(triangles, np.roll(triangles, -1, axis=1))[..., 1].ravel()
+    leaks = first[(shared % 2 == 1) & (heights[first] > floor + SILL)]
+    own = triangles - np.array([0.0, floor, 0.0])
+    across = np.cross(own[:, 1] - own[:, 0], own[:, 2] - own[:, 0])
+    area = np.bincount(piece, np.linalg.norm(across, axis=1) / 2)
+    volume = np.abs(np.bincount(piece, (own[:, 0] * across).sum(1) / 6))
+    closed = (2 * volume < THICK * area) & (volume > 1e-6)
+    closed[piece[leaks // 3]] = False
+    mirror = triangles[:, ::-1] * [1.0, -1.0, 1.0] + [0.0, 2 * floor, 0.0]
+    both = [(triangles[piece == i], mirror[piece == i]) for i in np.flatnonzero(closed)]
+    return [np.concatenate(pair) if pair[0][..., 1].min() < floor + SILL else pair[0] for pair in both]
+
+
+def _pieces(triangles: Float[ndarray, "faces 3 3"]) -> Int[ndarray, " faces"]:
+    """Numbers of the connected pieces that triangles belong to."""
+    corner = _corners(triangles)
+    ends = np.concatenate([corner[:, :2], corner[:, 1:]])
+    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(corner.max() + 1,) * 2)
+    number = connected_components(graph, directed=False)[1][corner[:, 0]]
+    return np.unique(number, return_inverse=True)[1].ravel()
 
 
 def turned_out(triangles: Float[ndarray, "faces 3 3"]) -> Float[ndarray, "faces 3 3"]:
     """The triangles with every connected piece of negative volume turned over, so that pieces do not cancel out."""
-    corner = _corners(triangles)
-    ends = np.concatenate([corner[:, :2], corner[:, 1:]])
-    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(corner.max() + 1,) * 2)
-    piece = connected_components(graph, directed=False)[1][corner[:, 0]]
+    piece = _pieces(triangles)
     own = triangles - triangles.mean((0, 1))
     volume = np.bincount(piece, np.einsum("fd,fd->f", own[:, 0], np.cross(own[:, 1], own[:, 2])))
     wrong = volume[piece] < 0
