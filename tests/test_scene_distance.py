@@ -173,6 +173,16 @@ def test_thin_partitions_are_solid_and_closed_rooms_are_not() -> None:
     assert at(grid, -1, 1, 0) > 0.9 and at(grid, 1.5, 1, 0) > 0.7 and at(grid, WIDTH / 2 + 0.1, 1, 0) < 0
 
 
+def test_the_way_out_of_a_wall_is_into_the_room() -> None:
+    """Who is in the outer half of an outer wall is as deep as its inner side is away."""
+    walls = {f"wall_{x}": box(0.2, 2.5, DEPTH, (x, 1.25, 0)) for x in (-2.4, 2.4)}
+    walls |= {f"wall_{z}": box(WIDTH, 2.5, 0.2, (0, 1.25, z)) for z in (-1.9, 1.9)}
+    grid = sdf_of(scene_of({"floor": shell()["floor"]} | walls), 64)
+    assert at(grid, 2.45, 1, 0.5) == pytest.approx(-0.15, abs=0.03)
+    assert at(grid, 2.6, 1, 0.5) == pytest.approx(-0.3, abs=0.03)
+    assert float(grid.gradient(torch.tensor([2.45, 1.0, 0.5]))[0]) < -0.9
+
+
 def test_a_room_with_nothing_in_it_is_far_from_everything() -> None:
     grid = sdf_of(scene_of({"floor": shell()["floor"]}), 16)
     assert (grid.values > 5).all()

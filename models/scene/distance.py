@@ -25,7 +25,7 @@ BELOW = 0.1
 """Metres of the grid below the floor."""
 TOP = 2.0
 """Metres above the floor that the grid reaches at least: people are not beyond it."""
-_VERSION = 1
+_VERSION = 2
 """Of the way grids are made: another one reads no grids that were kept."""
 
 

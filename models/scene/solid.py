@@ -72,10 +72,14 @@ def signed_distances(
     if not surfaces.any():
         return np.full(nodes.shape, float(np.linalg.norm(high - low)), np.float32)
     clouds = None if fallback else _point_cloud_utils()
-    distance = _unsigned(_outer(scene, surfaces, clouds), nodes, clouds)
+    pieces = _outer(scene, surfaces, clouds)
+    distance = _unsigned(pieces, nodes, clouds)
     inside = _wound(scene, surfaces, nodes, clouds) | _unreachable(scene, nodes, distance)
     ground = int(np.searchsorted(nodes.y, scene.floor - 1e-9))
     inside[:, :ground] = inside[:, ground : ground + 1]  # what stands on the floor goes on below it
+    buried = _buried(pieces, nodes, inside)
+    if buried.any() and not buried.all():
+        distance[inside] = _unsigned(pieces[~buried], nodes, clouds, inside)[inside]
     return np.where(inside, -distance, distance).astype(np.float32)
 
 
@@ -98,20 +102,47 @@ def _surfaces(scene: Scene) -> Bool[ndarray, " faces"]:
 # ------------------------------------------------------------------------------------------------------------ distance
 
 
-def _unsigned(triangles: ndarray, nodes: Nodes, clouds: ModuleType | None) -> Float[ndarray, "x y z"]:
-    """Distances at all nodes: exact by point-cloud-utils; without it, up to half a step off where far away."""
-    points = nodes.points()
+def _unsigned(
+    triangles: ndarray, nodes: Nodes, clouds: ModuleType | None, where: Bool[ndarray, "x y z"] | None = None
+) -> Float[ndarray, "x y z"]:
+    """Distances at all nodes, or where they are wanted: exact by point-cloud-utils, else up to half a step too large.
+
+    (Only far away from surfaces.)
+    """
+    points = nodes.points().reshape(*nodes.shape, 3)
     if clouds is None:
-        return _passed_on(triangles, nodes, points.reshape(*nodes.shape, 3))
+        return _passed_on(triangles, nodes, points)
     vertices = np.ascontiguousarray(triangles.reshape(-1, 3))
     faces = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
-    found = np.empty(len(points), np.float32)
-    with progress("distances", len(points)) as advance:
-        for start in range(0, len(points), _CHUNK):
-            some = points[start : start + _CHUNK]
-            found[start : start + _CHUNK] = np.abs(clouds.closest_points_on_mesh(some, vertices, faces)[0])
+    found = np.zeros(nodes.shape, np.float32)
+    places = np.flatnonzero(np.ones(nodes.shape, bool) if where is None else where)
+    with progress("distances", len(places)) as advance:
+        for start in range(0, len(places), _CHUNK):
+            some = places[start : start + _CHUNK]
+            distances, _, _ = clouds.closest_points_on_mesh(points.reshape(-1, 3)[some], vertices, faces)
+            found.reshape(-1)[some] = np.abs(distances)
             advance(len(some))
-    return found.reshape(nodes.shape)
+    return found
+
+
+def _buried(triangles: ndarray, nodes: Nodes, inside: Bool[ndarray, "x y z"]) -> Bool[ndarray, " faces"]:
+    """Triangles with nothing but inside around them, such as the outer side of a wall: no way out of it for anybody."""
+    points, normals = _probes(triangles)
+    offset = max(nodes.steps) * normals[:, None]  # beyond what the nearest node may lie off it
+    found = np.ones(len(triangles), bool)
+    for places in (points + offset, points - offset):
+        index = np.rint((places - [nodes.x[0], nodes.y[0], nodes.z[0]]) / nodes.steps).astype(np.int64)
+        i, j, k = np.moveaxis(index.clip(0, np.array(nodes.shape) - 1), -1, 0)
+        found &= inside[i, j, k].all(1)
+    return found
+
+
+def _probes(triangles: ndarray) -> tuple[Float[ndarray, "faces 4 3"], Float[ndarray, "faces 3"]]:
+    """The middle of each triangle and places near its corners; and its normal."""
+    across = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    normals = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-12)
+    weights = np.concatenate([np.full((1, 3), 1 / 3), 0.85 * np.eye(3) + 0.05])
+    return np.einsum("sk,fkd->fsd", weights, triangles), normals
 
 
 def _passed_on(triangles: ndarray, nodes: Nodes, points: Float[ndarray, "x y z 3"]) -> Float[ndarray, "x y z"]:
@@ -296,13 +327,10 @@ def _outer(scene: Scene, surfaces: ndarray, clouds: ModuleType | None) -> Float[
 
 def _covered(triangles: ndarray, whole: ndarray, clouds: ModuleType | None) -> Bool[ndarray, "faces 4"]:
     """Whether the middle, and places near the corners, have the inside of a whole object on both sides."""
-    across = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    normals = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-12)
-    probes = np.concatenate([np.full((1, 3), 1 / 3), 0.85 * np.eye(3) + 0.05])
-    points = np.einsum("sk,fkd->fsd", probes, triangles)
+    points, normals = _probes(triangles)
     sides = np.stack([points + SKIN * normals[:, None], points - SKIN * normals[:, None]])
     within = np.abs(winding(whole, sides.reshape(-1, 3), clouds)) > 0.5
-    return within.reshape(2, len(triangles), len(probes)).all(0)
+    return within.reshape(2, *points.shape[:2]).all(0)
 
 
 def cut_up(triangles: Float[ndarray, "faces 3 3"], longest: float) -> Float[ndarray, "pieces 3 3"]:
