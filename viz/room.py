@@ -50,6 +50,8 @@ GHOST = 0.22
 """Opacity of what hides somebody."""
 FADE = 0.2
 """Seconds (standard deviation) in which furniture turns into a ghost."""
+LOW = 0.7
+"""Metres of pelvis height below which somebody sits or lies."""
 ELEVATION = 33.0
 """Degrees from which rooms are looked into."""
 WATCHED = tuple(JOINT[name] for name in ("pelvis", "spine3", "head", "left_shoulder", "right_shoulder"))
@@ -177,16 +179,22 @@ def room_cameras(
 
 
 def best_azimuth(room: Room, joints: Float[ndarray, "actors frames joints 3"], wanted: float, distance: float) -> float:
-    """The direction, of twelve around, from which furniture hides people least; the nearest to `wanted` of equals."""
+    """The direction, of twelve around, from which furniture hides people least and they are seen from the front.
+
+    Of equals the nearest to `wanted`; somebody low down, who sits, counts thrice.
+    """
     picked = joints[:, :: max(1, joints.shape[1] // 40)].astype(np.float64)
     middle = (picked.min(axis=(0, 1, 2)) + picked.max(axis=(0, 1, 2))) / 2
+    fronts = np.radians([[facing_azimuth(joints) for joints in actor] for actor in picked])
+    weights = np.where(picked[:, :, 0, 1] < room.floor + LOW, 3.0, 1.0)
 
     def cost(turn: float) -> tuple[float, float]:
         path = CameraPath(np.broadcast_to(middle, (picked.shape[1], 3)), np.full(picked.shape[1], wanted + turn),
                           ELEVATION, distance)  # fmt: skip
         eyes, seen = np.array([path[k].eye for k in range(len(path))]), picked[:, :, WATCHED]
         hidden = [_between(eyes, seen, *piece.box).mean() for piece in room.pieces if piece.hides]
-        return round(float(np.sum(hidden)), 1), abs(turn)
+        behind = np.average(np.clip(0.5 - np.cos(fronts - np.radians(wanted + turn)), 0, None), weights=weights)
+        return round(float(np.sum(hidden) + 0.7 * behind), 1), abs(turn)
 
     return wanted + min((30.0 * k for k in range(-6, 6)), key=cost)
 

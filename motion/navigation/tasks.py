@@ -47,7 +47,7 @@ def read_task(said: str, scene: Scene) -> Task:
         raise LabanError(f"--then {said!r}: nothing is said; accepted: {ACCEPTED}")
     if _STAND.match(text):
         return Task("stand", "a person stands up")
-    if (found := _SIT.match(text)) is not None and (found["name"] or found["what"].startswith("sit")):
+    if (found := _SIT.match(text)) is not None:
         kind = "sit" if found["what"].startswith("sit") else "lie"
         name = named(found["name"].strip(), scene, kind)
         return Task(kind, "a person sits down" if kind == "sit" else "a person lies down", name=name)
