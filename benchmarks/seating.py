@@ -1,4 +1,4 @@
-"""Goal poses for sitting and lying: how many touch what carries them, and how deep they are in it, by kind."""
+"""Goal poses for sitting and lying: how many touch what carries them, and how deep they are in it, by kind.
 
     python benchmarks/seating.py [--rooms 8] [--scenes ../shared/data/mocap/scenes] [--threads 1]
 
