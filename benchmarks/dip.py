@@ -102,7 +102,9 @@ def main() -> None:
 def processor() -> str:
     """The machine's name for its processor."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def show(title: str, rows: Sequence[Row]) -> None:

@@ -1,4 +1,4 @@
-"""DIP: plans of journeys, objectives and their gradients, guidance through the next denoising call, rounds that join."""
+"""DIP: plans of journeys, objectives and gradients, guidance through the next denoising call, rounds that join."""
 
 from __future__ import annotations
 
@@ -242,7 +242,9 @@ def test_gradients_of_objectives_are_finite_differences(name):
     task = asked(plan, pillars([(0.2, 0.4, 0.35)]), every=0.1)
     every = DipWeights(skate=1.0, penetration=1.0, smooth=1.0, slide=1.0)
     made = {o.name: o for o in (*task.objectives(every), *task.carried(1.0))}[name]
-    first = {"pose": plan.frames - 12, "facing": plan.headings[-1][0] - 5, "height": plan.heights[0][0] - 3}.get(name, 0)
+    first = {"pose": plan.frames - 12, "facing": plan.headings[-1][0] - 5, "height": plan.heights[0][0] - 3}.get(
+        name, 0
+    )
     x = moving(0.2 if name == "slide" else 1.0).requires_grad_(True)
     measured = made.measure(Window(x, first))
     assert measured.shape == (1, 2) and (measured > 0).all()
@@ -302,7 +304,9 @@ def test_a_lead_changes_what_the_next_step_starts_from():
                          generator=torch.Generator().manual_seed(0)) for hook in (None, lead))  # fmt: skip
     assert [t for t, _ in seen] == list(range(48, -1, -1)) and (led > plain).all()
     alpha, before = schedule.alpha_bar[20].item(), schedule.alpha_bar[19].item()
-    assert posterior_variance(schedule, 20, 19) == pytest.approx((1 - before) / (1 - alpha) * (1 - alpha / before), 1e-4)
+    assert posterior_variance(schedule, 20, 19) == pytest.approx(
+        (1 - before) / (1 - alpha) * (1 - alpha / before), 1e-4
+    )
 
 
 def test_noise_free_samplers_draw_nothing_and_can_be_led():
@@ -368,7 +372,9 @@ def test_long_ways_are_made_in_rounds_that_join_smoothly_and_end_in_the_pose(che
 
 def test_who_gets_up_starts_in_the_pose(checkpoint):
     start = replace(seated(z=0.4, yaw=0.0), text="a person stands up")
-    made = dip(Journey(STRAIGHT + [0.0, 0.8], speed=1.2, start=start), replace(QUICK, steps=3, inner=1), checkpoint=checkpoint)
+    made = dip(
+        Journey(STRAIGHT + [0.0, 0.8], speed=1.2, start=start), replace(QUICK, steps=3, inner=1), checkpoint=checkpoint
+    )
     first = made.motion.root[0, 0] + load_body().joint_template[0].numpy()
     assert np.linalg.norm(first - start.pelvis) < 0.15 and made.plan.legs[0].text == "a person stands up"
     assert made.errors["goal"] < 0.05

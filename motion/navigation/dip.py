@@ -29,6 +29,7 @@ from models.representation.heading import pelvis_heading, turn
 from models.rotations import yaw_rotation
 from models.text.known import load_known
 from motion.constraints import Constraints, JointKey, PoseKey, RootKey
+from motion.enforce import Clip, placement, root_enforced
 from motion.generate import STRIDE, noise_of, window_of
 from motion.generator import Generator, load_generator
 from motion.navigation.dip_blend import joined
@@ -36,7 +37,6 @@ from motion.navigation.dip_energy import OURS, PUBLISHED, Asked, DipWeights, ask
 from motion.navigation.journey import Journey, Plan, heading_of, plan_of
 from motion.navigation.outcome import Bodies, Clock, Outcome, manner_of, outcome_of
 from motion.primitives.control import Objective, Window
-from motion.enforce import Clip, placement, root_enforced
 from motion.steer import PACE, hooks
 
 FPS = rifke.LAYOUT.fps
@@ -205,7 +205,8 @@ class Round:
         lead = self.lead(lambda x, t: network(x, t, self.condition, mask), overwrite, frame, due)
         draws = torch.Generator(noise.device).manual_seed(config.seed + self.number)
         out = sample(denoise, noise, network.schedule, SamplerConfig(config.method, config.steps), generator=draws,
-                     overwrite=overwrite, lead=lead if config.inner else None, progress=lambda k: progress(1))  # fmt: skip
+                     overwrite=overwrite, lead=lead if config.inner else None,
+                     progress=lambda k: progress(1))  # fmt: skip
         clips = _clips(self._decoded(out.double(), network.rest.double()))
         placed = [root_enforced(clip, own, PACE) for clip, own in zip(clips, due, strict=True)]
         turns, places = (np.stack([getattr(clip, part) for clip in placed]) for part in ("rotations", "pelvis"))
@@ -217,7 +218,7 @@ class Round:
         return rotations, root + rest[0].to(root)
 
     def _placed(self, frame: Frame, bodies: Bodies, due: Sequence[Constraints]) -> Frame:
-        """Where the rounds lie in the world once each candidate goes along its path, whichever way it faces at first."""
+        """Where rounds lie in the world once each candidate goes along its path, whichever way it faces at first."""
         return frame.after([placement(clip, own, PACE) for clip, own in zip(_clips(bodies), due, strict=True)])
 
     def lead(self, denoise: Denoise, overwrite: Overwrite, frame: Frame, due: Sequence[Constraints]) -> Lead:
@@ -277,8 +278,9 @@ class Round:
         """Places, poses and history brought into a prediction; the last steps only hold the places."""
         network, config = self.whole.network, self.whole.config
         bring = hooks(due, network, [frames] * len(due))[1]
+        rest = network.rest.double().cpu().numpy()
         seen = None if self.history is None else torch.stack([
-            network.normalise(torch.from_numpy(rifke.encode(*one, network.rest.double().cpu().numpy())).to(network.mean))
+            network.normalise(torch.from_numpy(rifke.encode(*one, rest)).to(network.mean))
             for one in past if one is not None])  # fmt: skip
 
         def overwrite(x0: Tensor, t: int) -> Tensor:
@@ -330,7 +332,8 @@ class Round:
             own = None if heading is None else math.remainder(heading - frame.yaw[row], 2 * math.pi)
             path.append(RootKey((at - self.first) / FPS, (float(x), float(z)), own, heights.get(at)))
         feet = [JointKey((at - self.first) / FPS, key.joint, frame.into(row, key.position))
-                for key in plan.feet if self.first <= (at := round(key.time * FPS)) < self.last and at not in taken]  # fmt: skip
+                for key in plan.feet
+                if self.first <= (at := round(key.time * FPS)) < self.last and at not in taken]  # fmt: skip
         return Constraints(tuple(poses), tuple(path), tuple(feet))
 
 

@@ -1,4 +1,4 @@
-"""DIP's objectives of motion in a scene: hints, sliding, contact, penetration, smoothness; published weights and ours."""
+"""DIP's objectives of motion in a scene: hints, sliding, contact, penetration, smoothness; their weights."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ PUBLISHED: dict[str, DipWeights] = {
 """As published, by what is done."""
 
 OURS: dict[str, DipWeights] = {
-    "walk": DipWeights(skate=0.05, contact=1.0, penetration=1.0, smooth=1e-3, slide=0.2),
-    "sit": DipWeights(skate=0.05, contact=1.0, penetration=1.0, smooth=1e-3, slide=0.2),
-    "lie": DipWeights(skate=0.0, contact=0.0, penetration=0.3, smooth=1e-3),
+    "walk": DipWeights(skate=0.05, contact=1.0, penetration=10.0, smooth=1e-3, slide=0.2),
+    "sit": DipWeights(skate=0.05, contact=1.0, penetration=10.0, smooth=1e-3, slide=0.2),
+    "lie": DipWeights(skate=0.0, contact=0.0, penetration=3.0, smooth=1e-3),
 }
 """Walkers keep out of things too, not only those who sit; and a foot on the floor must not slide even while the other
 is in the air, which the speed of the slower foot above 0.5 m/s does not see."""

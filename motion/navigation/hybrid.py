@@ -7,7 +7,7 @@ that the goal policy would give, so that a few steps do.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from motion.navigation.dip_energy import OURS, Asked, DipWeights, asked, weights
 from motion.navigation.goal_policy import GoalPolicy, load_goal_policy
 from motion.navigation.journey import Journey, Plan, heading_of, plan_of
 from motion.navigation.outcome import Bodies, Clock, Outcome, manner_of, outcome_of
+from motion.navigation.stance import stand_firm
 from motion.primitives.frames import FPS
 from motion.primitives.network import PrimitiveModel, load_primitives
 from motion.primitives.rollout import Made, Sampling, State, noise_for, standing, step
@@ -30,6 +31,9 @@ from motion.primitives.steering import Planned, SteerConfig, conditions_for
 
 LATE, MOST_LATE = 0.25, 3.0
 """Seconds behind from which the rest of a way is put off, and the most that is looked back for."""
+
+FIRMER = {manner: replace(own, skate=20 * own.skate, slide=2.5 * own.slide) for manner, own in OURS.items()}
+"""Ours of DIP, but feet count more: primitives slide more than full clips."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,13 @@ class HybridConfig:
     """Weight of how far a noise is outside of the shell where Gaussian noise lies."""
     ahead: float = 1.2
     """Seconds ahead of which the place that is due is what the policy is sent to."""
+    firm: float = 1.0
+    """Share of a standing foot's sliding that walkers are moved back by, primitive after primitive."""
     spread: float = 0.2
     """How much random noise is added to the policy's."""
     scale: float = 0.5
     """Of the noise that primitives start from where there is no policy."""
-    weights: dict[str, DipWeights] = field(default_factory=lambda: OURS)
+    weights: dict[str, DipWeights] = field(default_factory=lambda: FIRMER)
     even: bool = False
     candidates: int = 1
     seed: int = 0
@@ -68,7 +74,9 @@ class HybridConfig:
             if getattr(self, name) < least:
                 raise LabanError(f"hybrid: {name} {getattr(self, name)}; accepted: {least} or more")
         if self.keep > self.horizon:
-            raise LabanError(f"hybrid: keeps {self.keep} primitives of a window of {self.horizon}; accepted: at most all")
+            raise LabanError(
+                f"hybrid: keeps {self.keep} primitives of a window of {self.horizon}; accepted: at most all"
+            )
 
 
 def hybrid(
@@ -106,8 +114,9 @@ class Windows:
         generator = torch.Generator().manual_seed(seed)
         state = first = self._start(plan)
         made: list[Made] = []
+        most = plan.frames + round(MOST_LATE * FPS)
         while (left := primitives_of(plan) - len(made)) > 0:
-            task = self._caught_up(task, state, len(made) * FUTURE)
+            task = self.caught_up(task, state, len(made) * FUTURE, most)
             plan, window = task.plan, range(len(made), min(len(made) + config.horizon, primitives_of(task.plan)))
             walks = self.policy is not None and all(walking(plan, k) for k in window)
             conditions, noise = self._begin(plan, state, window, generator, walks=walks)
@@ -120,7 +129,9 @@ class Windows:
                 noise = planned.optimise(noise[:, :, None], progress).movedim(1, 0)
             for k in range(len(window) if left <= len(window) else config.keep):
                 with torch.no_grad():
-                    state, frames = step(self.network, state, conditions[k], noise[k], config.sampling)
+                    before, (state, frames) = state, step(self.network, state, conditions[k], noise[k], config.sampling)
+                    if config.firm and walking(plan, len(made)):
+                        state, frames = stand_firm(self.network, before, frames, config.firm)
                 made.append(frames)
         rotations = torch.cat([first.rotations[:, -1:], *(m.rotations for m in made)], 1)
         pelvis = torch.cat([first.pelvis[:, -1:], *(m.pelvis for m in made)], 1)
@@ -136,18 +147,17 @@ class Windows:
         heading = torch.tensor([heading_of(plan.places[1] - plan.places[0])])
         return standing(self.network, 1, places=torch.tensor([[x, 0.0, z]]), headings=heading, dtype=torch.float32)
 
-    def _caught_up(self, task: Asked, state: State, frame: int) -> Asked:
-        """What is asked with the rest of the way later by as much as somebody is behind."""
+    def caught_up(self, task: Asked, state: State, frame: int, most: int) -> Asked:
+        """What is asked with the rest of the way later by as much as somebody is behind; `most` frames in all."""
         first, last = task.plan.walking
-        if not first < frame <= last or frame > task.plan.frames + MOST_LATE * FPS:
+        if not first < frame <= last:
             return task
         recent = range(max(first, frame - round(MOST_LATE * FPS)), frame + 1)
         gaps = np.linalg.norm(task.plan.places[recent] - state.pelvis[0, -1, 0::2].cpu().double().numpy(), axis=1)
-        late = frame - recent[int(gaps.argmin())]
+        late = min(frame - recent[int(gaps.argmin())], most - task.plan.frames)
         if late <= LATE * FPS:
             return task
-        plan = task.plan.delayed(frame, late)
-        return asked(plan, task.scene, every=1 / FPS)
+        return asked(task.plan.delayed(frame, late), task.scene, every=1 / FPS)
 
     def _begin(
         self, plan: Plan, state: State, window: range, generator: torch.Generator, *, walks: bool
