@@ -231,7 +231,8 @@ def test_gradients_lead_out(grid: SdfGrid) -> None:
     assert pull.isfinite().all() and pull[0] < -0.5  # behind the wall: back towards the room
 
 
-def test_gradient_survives_no_grad_and_doubles(grid: SdfGrid) -> None:
+def test_gradient_survives_no_grad_and_doubles() -> None:
+    grid = sdf_of(scene_of(shell() | {"couch": couch()}), 12)
     with torch.no_grad():
         assert grid.gradient(torch.zeros(2, 3)).isfinite().all()
     points = torch.rand(5, 3, dtype=torch.float64, requires_grad=True)
@@ -296,7 +297,7 @@ def test_samples_leave_no_gaps(spacing: float) -> None:
 @pytest.mark.data
 def test_seats_of_a_shared_room_are_solid(mocap_folder: Path) -> None:
     scene = read_scene(mocap_folder / "scenes" / "living_room.obj")
-    grid = sdf_of(scene, CELLS)
+    grid = sdf_of(scene, 32)
     for one in scene.objects:
         if one.kind in ("couch", "armchair"):
             assert at(grid, one.center[0], 0.15, one.center[2]) < -0.05
