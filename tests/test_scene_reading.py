@@ -221,7 +221,7 @@ def test_broken_side_cars_are_said(content: str, said: str, tmp_path: Path) -> N
 
 def test_unknown_objects_are_said_with_those_there_are(tmp_path: Path) -> None:
     scene = read_scene(write(furnished() | {"couch_2": box(0.5, 0.5, 0.5, (2, 0.25, -1.5))}, tmp_path / "room.obj"))
-    with pytest.raises(LabanError, match="did you mean table.*It has: couch, table, rug, shelf, couch_2"):
+    with pytest.raises(LabanError, match="did you mean table.*; it has: couch, table, rug, shelf, couch_2"):
         scene.object("tabel")
     with pytest.raises(LabanError, match="may be couch, couch_2|may be"):
         scene.object("cou")

@@ -108,9 +108,9 @@ class Scene:
         if len(found) > 1:
             raise LabanError(f"object {name!r}: may be {', '.join(names[i] for i in found)}; say which")
         near = get_close_matches(wanted, [one.lower() for one in names], n=1)
-        hint = f"; did you mean {names[[one.lower() for one in names].index(near[0])]}?" if near else ""
-        there = ", ".join(names) if names else "none (name them in a side-car JSON)"
-        raise LabanError(f"object {name!r}: not in {self.name}{hint} It has: {there}".replace("?;", "?"))
+        hint = f" (did you mean {names[[one.lower() for one in names].index(near[0])]}?)" if near else ""
+        there = ", ".join(names) if names else "no named objects (name them in a side-car JSON)"
+        raise LabanError(f"object {name!r}: not in {self.name}{hint}; it has: {there}")
 
     def mesh_of(self, name: str) -> tuple[Float[ndarray, "vertices 3"], Int[ndarray, "faces 3"]]:
         """The vertices and triangles of one object."""
