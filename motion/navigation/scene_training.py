@@ -84,9 +84,8 @@ class SceneTraining(GoalTraining):
         does = WALKS if self.kind == "walk" else ACTS
         start = f", from `{self.init.name}`" if self.init else ""
         learnt = f"{self.pretrain} updates through the simulator ({self.people} people x {HORIZON} primitives each)"
-        command = (
-            f"laban train scene-policy --task {self.kind} --pretrain {self.pretrain} --ppo {ppo} --rooms {self.rooms}"
-        )
+        command = f"laban train scene-policy --task {self.kind} --pretrain {self.pretrain} --ppo {ppo}"
+        command += f" --people {self.people} --rooms {self.rooms}" + (f" --init {self.init.name}" if self.init else "")
         curve = self.run / "curve.jsonl"
         rows = curve.read_text().strip() if curve.exists() else "not measured"
         return f"""# Scene policy: {self.kind}
