@@ -61,7 +61,7 @@ class Walkers:
 
     network: PrimitiveModel
     policy: GoalPolicy
-    scene_policy: GoalPolicy | None = None
+    scene_policy: GoalPolicy
     body: BodyModel = field(default_factory=load_body)
     gait: str = "walk"
     search: Search = field(default_factory=lambda: Search(tries=16))
@@ -144,7 +144,7 @@ def _in_world(walkers: Walkers, room: Surveyed, path: Float[ndarray, "points 2"]
     world = on_path(walkers.network, prepared([room.scene], [room.walkable], [[path]], grids=[room.distance]))
     config = SearchConfig(first=32, children=8, expanded=4, seed=seed) if search else None
     torch.manual_seed(seed)
-    went = attempts(world, walkers.scene_policy or walkers.policy, config=config)
+    went = attempts(world, walkers.scene_policy, config=config)
     valid = went.valid[0]
     return _motion([Made(went.rotations[:, valid], went.pelvis[:, valid])], walkers)
 

@@ -237,8 +237,8 @@ def _shell(
     flat = corners[:, :, [0, 2]]
     beside = np.minimum(np.abs(flat - low), np.abs(high - flat)).max(axis=1).min(axis=-1) < NEAR_EDGE
     level = corners[:, :, 1].min(axis=1) - floor
-    ground = ~steep & (np.abs(corners[:, :, 1] - floor).max(axis=1) < 0.05)
-    walls = steep & beside
+    ground = corners[:, :, 1].max(axis=1) < floor + 0.05  # a slab's lower side, too
+    walls = steep & beside & ~ground
     return walls, ~walls & ~ground & ~(~steep & (level > OVERHEAD))
 
 
@@ -269,7 +269,7 @@ def _strips(edges: Float[ndarray, "edges 2 2"], floor: float) -> Mesh | None:
     """Low bars along the lower edges of walls, seen from all sides."""
     import trimesh
 
-    bars = []
+    bars: list[trimesh.Trimesh] = []
     for start, end in edges:
         way = end - start
         length = float(np.linalg.norm(way))
@@ -282,8 +282,10 @@ def _strips(edges: Float[ndarray, "edges 2 2"], floor: float) -> Mesh | None:
         bars.append(bar)
     if not bars:
         return None
-    whole = trimesh.util.concatenate(bars)
-    return replace(_solid(np.asarray(whole.vertices, np.float32), np.asarray(whole.faces), STRIP, np.inf), casts=False)
+    starts = np.cumsum([0, *(len(bar.vertices) for bar in bars)])
+    faces = np.concatenate([bar.faces + start for bar, start in zip(bars, starts, strict=False)])
+    vertices = np.concatenate([bar.vertices for bar in bars]).astype(np.float32)
+    return replace(_solid(vertices, faces, STRIP, np.inf), casts=False)
 
 
 def _between(

@@ -52,7 +52,7 @@ def navigate(
     names = [policy, *([scene_policy] if scene_policy else [])]
     loaded = [load_goal_policy(name, checkpoint).to(network.mean.device) for name in names]
     digest = " ".join(digest_of(name) for name in (checkpoint, *names))
-    walkers = Walkers(network, *loaded, gait=text, search=Search(tries=search), digest=digest)
+    walkers = Walkers(network, loaded[0], loaded[-1], gait=text, search=Search(tries=search), digest=digest)
     count = len(scenes) * (len(asked.rows) + sit)
     with progress("rooms", count, quiet=json) as advance:
         found = evaluate_navigate(scenes, walkers, asked, finished=advance)

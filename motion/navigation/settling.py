@@ -129,7 +129,7 @@ class Settler:
         if parts:
             state = parts[-1].state
         drawn = self._drawn(state, text, DOWN[1], progress)
-        key = PoseKey(0.0, *(one[0, -1].double().numpy() for one in (state.rotations, state.pelvis)))
+        key = pose_now(state)
         down = self._bent(drawn, key, target)
         self._down = down
         before = motions_of(parts, self.network) if parts else []
@@ -272,7 +272,7 @@ class Settler:
         """The futures in which somebody stands at the end, brought to stand where the feet were; the best few."""
         before = world_joints(self.network, state.rotations, state.pelvis)[0, -1]
         feet = before[[JOINT["left_ankle"], JOINT["right_ankle"]]][:, 0::2].mean(0)
-        start = PoseKey(0.0, *(one[0, -1].double().numpy() for one in (state.rotations, state.pelvis)))
+        start = pose_now(state)
         joints = torch.cat([world_joints(self.network, one.rotations, one.pelvis) for one in drawn], 1)
         costs: dict[tuple[int, int], float] = {}
         for count in range(UP[0], UP[1] + 1):
@@ -285,12 +285,16 @@ class Settler:
         for person, count in sorted(costs, key=costs.__getitem__)[:LOOKED]:
             own = [one.people(slice(person, person + 1)) for one in drawn[:count]]
             motion = motions_of(own, self.network)[0]
-            last = motion.frames - 1
-            place = RootKey(last / FPS, (float(feet[0]), float(feet[1])), heading_of(state))
+            place = RootKey((motion.frames - 1) / FPS, (float(feet[0]), float(feet[1])), heading_of(state))
             bodies = self._bodies(start)
             stay = planted(bodies, bodies, motion.frames) if float(before[[7, 8], 1].max()) < ANKLE else ()
             found.append(enforce(motion, Constraints((start,), (place,), stay, anchored=False), self.body))
         return found
+
+
+def pose_now(state: State) -> PoseKey:
+    """The last frame of somebody, due at the beginning."""
+    return PoseKey(0.0, state.rotations[0, -1].double().cpu().numpy(), state.pelvis[0, -1].double().cpu().numpy())
 
 
 def arms_towards(

@@ -45,9 +45,11 @@ SETTLE = 3
 """Primitives of standing at the goal."""
 BESIDE = 0.12
 """Metres beside the path that cost nothing."""
+ADRIFT, STAY = 0.25, 4.0
+"""Metres from the goal from which somebody who came to rest goes on, and what a metre from it costs until then."""
 SHARES = (0.0, 0.3, 0.0, 0.6)
 """Of the policy's noise in what is tried: all of it gets there fastest, and slides."""
-TRIES_STANDING = 4
+TRIES_STANDING = 8
 """Ways to come to rest that are looked at, also without search."""
 
 
@@ -157,6 +159,7 @@ def walk(
         done = walkers.ways.along(torch.arange(len(paths)), state.pelvis[:, -1, 0::2].cpu().float(), before)[0]
         waited = torch.where(done - before < ON, waited + 1, 0.0)
         arrived = torch.where(~resting & walkers.there(frames), k + 1, arrived)
+        arrived = torch.where(resting & walkers.adrift(state), -1, arrived)
         progress(1)
     goals = walkers.goals()
     ends = [(min(int(arrived[i]) + settle, len(made)) if arrived[i] >= 0 else len(made)) for i in range(len(paths))]
@@ -192,6 +195,10 @@ class Walkers:
         """Who comes to within `THERE` of their goal."""
         gaps = (frames.pelvis[..., 0::2].cpu().float() - self.goals()[:, None]).norm(dim=-1)
         return gaps.amin(1) < THERE
+
+    def adrift(self, state: State) -> Bool[Tensor, " people"]:
+        """Who is no more at their goal."""
+        return (state.pelvis[:, -1, 0::2].cpu().float() - self.goals()).norm(dim=-1) > ADRIFT
 
     @torch.no_grad()
     def next(
@@ -246,7 +253,7 @@ class Walkers:
         now, beside = self.ways.along(who, place, metres)
         away = (place - self.goals()[who]).norm(dim=-1)
         on = now - metres - (beside - BESIDE).clamp_min(0)
-        terms = {**terms, "progress": torch.where(resting, -away, on), "success": torch.zeros_like(away)}
+        terms = {**terms, "progress": torch.where(resting, -STAY * away, on), "success": torch.zeros_like(away)}
         earned = torch.stack([self._weights[name] * value for name, value in terms.items()]).sum(0)
         rotations = torch.cat([before.rotations[:, -1:], made.rotations], 1)
         feet = soles(self.network, rotations, torch.cat([before.pelvis[:, -1:], made.pelvis], 1))
