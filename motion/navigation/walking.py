@@ -60,11 +60,11 @@ class Search:
     tries: int = 1
     ahead: int = 2
     """Primitives."""
-    spread: float = 0.8
+    spread: float = 0.6
     """Standard deviation of the noise that is tried: below 1 people move as most do."""
-    scene: float = 6.0
+    scene: float = 20.0
     """Weight of metres that joints reach into things, against a metre of progress."""
-    contact: float = 4.0
+    contact: float = 8.0
     """Weight of DIMOS's contact, 0 to 1, of a primitive: one foot stands still, on the floor."""
     radius: float = 0.1
     """Metres of flesh around a joint."""
