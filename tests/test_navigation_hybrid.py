@@ -25,7 +25,7 @@ SMALL = PrimitiveConfig(
     tokens=2, latent=4, width=16, layers=1, heads=2, hidden=16, known=(("walk", 5), ("sit down", 5)),
     denoiser=DenoiserConfig(4, 16, 1, 2, 16, patch=1, text=384, slots=(("history", FEATURES),)), steps=50,
 )  # fmt: skip
-QUICK = HybridConfig(horizon=2, keep=1, iterations=4, settling=4, policy=None, lr=0.1, firm=0.0)
+QUICK = HybridConfig(horizon=2, keep=1, iterations=4, settling=4, policy=None, lr=0.1)
 STRAIGHT = np.array([[0.0, 0.0], [0.0, 0.8]])
 
 

@@ -23,7 +23,6 @@ from motion.navigation.dip_energy import OURS, Asked, DipWeights, asked, weights
 from motion.navigation.goal_policy import GoalPolicy, load_goal_policy
 from motion.navigation.journey import Journey, Plan, heading_of, plan_of
 from motion.navigation.outcome import Bodies, Clock, Outcome, manner_of, outcome_of
-from motion.navigation.stance import stand_firm
 from motion.primitives.frames import FPS
 from motion.primitives.network import PrimitiveModel, load_primitives
 from motion.primitives.rollout import Made, Sampling, State, noise_for, standing, step
@@ -53,8 +52,6 @@ class HybridConfig:
     """Weight of how far a noise is outside of the shell where Gaussian noise lies."""
     ahead: float = 1.2
     """Seconds ahead of which the place that is due is what the policy is sent to."""
-    firm: float = 1.0
-    """Share of a standing foot's sliding that walkers are moved back by, primitive after primitive."""
     spread: float = 0.2
     """How much random noise is added to the policy's."""
     scale: float = 0.5
@@ -129,9 +126,7 @@ class Windows:
                 noise = planned.optimise(noise[:, :, None], progress).movedim(1, 0)
             for k in range(len(window) if left <= len(window) else config.keep):
                 with torch.no_grad():
-                    before, (state, frames) = state, step(self.network, state, conditions[k], noise[k], config.sampling)
-                    if config.firm and walking(plan, len(made)):
-                        state, frames = stand_firm(self.network, before, frames, config.firm)
+                    state, frames = step(self.network, state, conditions[k], noise[k], config.sampling)
                 made.append(frames)
         rotations = torch.cat([first.rotations[:, -1:], *(m.rotations for m in made)], 1)
         pelvis = torch.cat([first.pelvis[:, -1:], *(m.pelvis for m in made)], 1)
