@@ -20,7 +20,7 @@ from laban.timeline import PARTS, Timeline
 from models.body.skeleton import JOINT
 from models.devices import fast_inference, pick_device
 from models.diffusion.denoiser import Condition
-from models.diffusion.sampler import Denoise, Guide, Overwrite, SamplerConfig, Window, sample, windowed
+from models.diffusion.sampler import Denoise, Guide, Hooks, Overwrite, SamplerConfig, Window, sample, windowed
 from models.motion import Motion
 from models.representation import rifke
 from models.text.known import KnownActions, load_known
@@ -350,5 +350,5 @@ def _sampled(
     generator = torch.Generator(noise.device).manual_seed(config.seed)
     settings = SamplerConfig(config.method, config.steps, variance_noise=control.variance_noise)
     with fast_inference(noise.device):
-        return sample(denoise, noise, network.schedule, settings, generator=generator, guide=guide,
-                      overwrite=overwrite)  # fmt: skip
+        return sample(denoise, noise, network.schedule, settings, generator=generator,
+                      hooks=Hooks(guide, overwrite))  # fmt: skip

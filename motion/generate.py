@@ -16,7 +16,7 @@ from laban.errors import LabanError
 from models.body.cleanup import clean_up
 from models.devices import fast_inference, pick_device
 from models.diffusion.denoiser import Condition
-from models.diffusion.sampler import Denoise, Method, SamplerConfig, batched_guidance, sample, windowed
+from models.diffusion.sampler import Denoise, Hooks, Method, SamplerConfig, batched_guidance, sample, windowed
 from models.motion import Motion
 from models.representation import rifke
 from models.text.known import KnownActions, load_known
@@ -173,8 +173,8 @@ def _sample(
         network, condition, mask, config.guidance)  # fmt: skip
     guide, overwrite = (None, None) if constraints is None else hooks(constraints, network, lengths.tolist())
     with fast_inference(device):
-        out = sample(denoise, x, network.schedule, SamplerConfig(config.method, config.steps), guide=guide,
-                     overwrite=overwrite, generator=torch.Generator(device).manual_seed(config.seed))  # fmt: skip
+        draws, settings = torch.Generator(device).manual_seed(config.seed), SamplerConfig(config.method, config.steps)
+        out = sample(denoise, x, network.schedule, settings, generator=draws, hooks=Hooks(guide, overwrite))
     return [network.restore(row[:n].float()) for row, n in zip(out, lengths.tolist(), strict=True)]
 
 

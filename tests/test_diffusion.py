@@ -7,7 +7,7 @@ import torch
 
 from laban.errors import LabanError
 from models.diffusion.denoiser import Condition, Denoiser, DenoiserConfig
-from models.diffusion.sampler import SamplerConfig, Window, batched_guidance, guided, sample, windowed
+from models.diffusion.sampler import Hooks, SamplerConfig, Window, batched_guidance, guided, sample, windowed
 from models.diffusion.schedule import add_noise, cosine_schedule, from_x0, linear_schedule, timesteps, to_x0
 
 METHODS = [("ddpm", 0.0), ("ddim", 0.0), ("ddim", 1.0), ("dpm++", 0.0)]
@@ -70,7 +70,7 @@ def test_overwrite_holds_exactly_and_guidance_moves_the_result() -> None:
         return torch.cat([known, x0[1:]])
 
     out = sample(lambda x, t: torch.zeros_like(x), torch.randn(3, 4), cosine_schedule(50), SamplerConfig(steps=10),
-                 overwrite=overwrite, guide=lambda x0, x, t: x0 + 1)  # fmt: skip
+                 hooks=Hooks(lambda x0, x, t: x0 + 1, overwrite))  # fmt: skip
     assert torch.equal(out[:1], known) and torch.equal(out[1:], torch.ones(2, 4))
 
 

@@ -16,7 +16,7 @@ from models.body.model import OPEN_BODY, load_body
 from models.body.skeleton import JOINT
 from models.body.vectors import rotation_angle
 from models.diffusion.denoiser import Condition, DenoiserConfig
-from models.diffusion.sampler import SamplerConfig, posterior_variance, sample
+from models.diffusion.sampler import Hooks, SamplerConfig, posterior_variance, sample
 from models.diffusion.schedule import cosine_schedule
 from models.representation import rifke
 from models.rotations import (
@@ -300,7 +300,7 @@ def test_a_lead_changes_what_the_next_step_starts_from():
         return mean + 1
 
     config = SamplerConfig("ddpm", 50)
-    plain, led = (sample(lambda x, t: 0.5 * x, noise, schedule, config, lead=hook,
+    plain, led = (sample(lambda x, t: 0.5 * x, noise, schedule, config, hooks=Hooks(lead=hook),
                          generator=torch.Generator().manual_seed(0)) for hook in (None, lead))  # fmt: skip
     assert [t for t, _ in seen] == list(range(48, -1, -1)) and (led > plain).all()
     alpha, before = schedule.alpha_bar[20].item(), schedule.alpha_bar[19].item()
@@ -316,7 +316,7 @@ def test_noise_free_samplers_draw_nothing_and_can_be_led():
         still = [sample(lambda x, t: 0.9 * x, noise, cosine_schedule(50), config) for _ in range(2)]
         assert torch.equal(*still)
         assert not torch.equal(still[0], sample(lambda x, t: 0.9 * x, noise, cosine_schedule(50), config,
-                                                lead=lambda mean, t, v: mean * 1.1))  # fmt: skip
+                                                hooks=Hooks(lead=lambda mean, t, v: mean * 1.1)))  # fmt: skip
 
 
 def test_a_straight_way_is_followed(checkpoint):

@@ -1,6 +1,6 @@
 """Samplers as plain functions over `denoise(x_t, t) -> x0`; differentiable, with hooks.
 
-The hooks: *slice* and *compose* wrap `denoise` (`windowed`), *guide*, *overwrite* and *lead* are arguments of `sample`
+The hooks: *slice* and *compose* wrap `denoise` (`windowed`), *guide*, *overwrite* and *lead* are `Hooks` of `sample`
 (`guide(x0, x_t, t) -> x0` before the step, `overwrite(x0, t) -> x0` after it and once more at the end;
 `lead(mean, next_t, variance) -> mean` changes what the next step starts from, before noise is added to it).
 """
@@ -37,10 +37,18 @@ class SamplerConfig:
     """DDPM: multiply the noise by the posterior variance instead of its root, as STMC's published sampler does."""
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What steps in while denoising; the module's docstring says when each is called."""
+
+    guide: Guide | None = None
+    overwrite: Overwrite | None = None
+    lead: Lead | None = None
+
+
 def sample(
     denoise: Denoise, noise: Tensor, schedule: NoiseSchedule, config: SamplerConfig = SamplerConfig(), *,
-    generator: torch.Generator | None = None, guide: Guide | None = None, overwrite: Overwrite | None = None,
-    lead: Lead | None = None, progress: Callable[[int], None] | None = None,
+    generator: torch.Generator | None = None, hooks: Hooks = Hooks(), progress: Callable[[int], None] | None = None,
 ) -> Tensor:  # fmt: skip
     """Denoise `noise` (batch, ...) to a clean sample of the same shape."""
     steps = {"ddpm": _ddpm_step, "ddim": _ddim_step, "dpm++": _dpm_step}
@@ -51,23 +59,23 @@ def sample(
     x, previous = noise, None
     for index, t in enumerate(times):
         x0 = denoise(x, torch.full((len(x),), t, device=x.device))
-        if guide is not None:
-            x0 = guide(x0, x, t)
-        if overwrite is not None:
-            x0 = overwrite(x0, t)
+        if hooks.guide is not None:
+            x0 = hooks.guide(x0, x, t)
+        if hooks.overwrite is not None:
+            x0 = hooks.overwrite(x0, t)
         next_t = times[index + 1] if index + 1 < len(times) else -1
         state = _Step(x, x0, t, next_t, previous)
         if next_t >= 0:
             mean, fresh = step(schedule, state, config)
-            if lead is not None:
-                mean = lead(mean, next_t, posterior_variance(schedule, t, next_t))
+            if hooks.lead is not None:
+                mean = hooks.lead(mean, next_t, posterior_variance(schedule, t, next_t))
             x = mean if fresh is None else mean + fresh * _randn(mean, generator)
         else:
             x = x0
         previous = (t, x0)
         if progress is not None:
             progress(index + 1)
-    return overwrite(x, -1) if overwrite is not None else x
+    return hooks.overwrite(x, -1) if hooks.overwrite is not None else x
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from models.body.kinematics import forward_kinematics
 from models.body.skeleton import NUM_BODY
 from models.devices import pick_device
 from models.diffusion.denoiser import Condition
-from models.diffusion.sampler import Denoise, Lead, Method, Overwrite, SamplerConfig, batched_guidance, sample
+from models.diffusion.sampler import Denoise, Hooks, Lead, Method, Overwrite, SamplerConfig, batched_guidance, sample
 from models.representation import rifke
 from models.representation.heading import pelvis_heading, turn
 from models.rotations import yaw_rotation
@@ -205,7 +205,7 @@ class Round:
         lead = self.lead(lambda x, t: network(x, t, self.condition, mask), overwrite, frame, due)
         draws = torch.Generator(noise.device).manual_seed(config.seed + self.number)
         out = sample(denoise, noise, network.schedule, SamplerConfig(config.method, config.steps), generator=draws,
-                     overwrite=overwrite, lead=lead if config.inner else None,
+                     hooks=Hooks(None, overwrite, lead if config.inner else None),
                      progress=lambda k: progress(1))  # fmt: skip
         clips = _clips(self._decoded(out.double(), network.rest.double()))
         placed = [root_enforced(clip, own, PACE) for clip, own in zip(clips, due, strict=True)]

@@ -122,9 +122,8 @@ class Asked:
         own = [(at, key) for key in self.keys if (at := window.index(key)) is not None]
         if not own:
             return window.joints.new_zeros(window.joints.shape[:2])
-        at, keys = zip(*own, strict=True)
-        due = torch.from_numpy(self.plan.places[list(keys)]).to(window.joints)
-        return objectives.root_track(window.joints[:, :, list(at)], due)
+        due = torch.from_numpy(self.plan.places[[key for _, key in own]]).to(window.joints)
+        return objectives.root_track(window.joints[:, :, [at for at, _ in own]], due)
 
     def _pose(self, window: Window) -> Float[Tensor, "people tries"]:
         fps = self.plan.fps
