@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -325,6 +326,10 @@ def test_a_live_source_is_stopped_by_one_interrupt_and_aborted_by_two(stops, sta
         for index, item in enumerate(raw):
             for _ in range(stops.count(index)):
                 signal.raise_signal(signal.SIGINT)
+                for _ in range(1000):  # two that wait at once count as one: the main thread has to see the first
+                    if signal.getsignal(signal.SIGINT) is before:
+                        break
+                    time.sleep(0.01)
             yield item
 
     monkeypatch.setattr(images, "open_folder", live)
