@@ -43,7 +43,7 @@ def read_scene(
     parts = [replace(part, vertices=part.vertices @ matrix.T) for part in parts]
     low, high = _box(parts)
     level = _floor(path, parts, floor)
-    if abs(level) > 1e-4:
+    if abs(level) > 1e-3:
         notes.append(f"its floor was at {level:.3f} m and is moved to 0")
     lift = np.array([0.0, -level, 0.0])
     parts = [replace(part, vertices=part.vertices + lift) for part in parts]
