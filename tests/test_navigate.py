@@ -32,6 +32,7 @@ from motion.navigation.tour import Guides, joined, plan, spliced, tour
 from motion.navigation.walking import Lead, Search, standing_at, walk, ways_of
 from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
 from motion.primitives.rollout import Made, State, standing
+from tests.small_primitives import small_primitives
 
 SMALL = PrimitiveConfig(
     tokens=2, latent=4, width=16, layers=1, heads=2, hidden=16, known=(("walk", 5), ("sit down", 5), ("stand", 5)),
@@ -43,20 +44,14 @@ THINGS = (
     SceneObject("2_chair_A", "chair", (1.5, 0.0, 1.0), (2.0, 0.8, 1.5), affords="sit"),
     SceneObject("3_bed", "bed", (-2.4, 0.0, 0.0), (-1.4, 0.5, 2.0), affords="lie"),
 )
+
 LISTED = Scene("a room", np.zeros((3, 3), np.float32), np.zeros((1, 3), np.int32), np.full(1, -1, np.int32), THINGS)
 
 
 @pytest.fixture(scope="module")
 def network() -> PrimitiveModel:
     """A small model with random weights that gets about a little."""
-    torch.manual_seed(0)
-    model = PrimitiveModel(SMALL, load_body(OPEN_BODY).joint_template)
-    eye = torch.eye(3).expand(1, 1, 22, 3, 3)
-    model.stance.copy_(primitive.encode(eye, torch.tensor([[[0.0, 0.93, 0.0]]]), model.rest)[0, 0])
-    model.mean.copy_(model.stance)
-    model.std.fill_(0.2)
-    for layer in (model.student.out, model.vae.out):
-        torch.nn.init.normal_(layer.weight, std=0.3)
+    model = small_primitives(SMALL, 0.3)
     return model.eval().requires_grad_(False)
 
 

@@ -12,7 +12,6 @@ import torch
 from laban.errors import LabanError
 from models.body.model import OPEN_BODY, load_body
 from models.diffusion.denoiser import DenoiserConfig
-from models.representation import primitive
 from models.rotations import axis_angle_to_matrix
 from motion.navigation.dip_energy import OURS, DipWeights, asked
 from motion.navigation.hybrid import HybridConfig, Windows, hybrid, primitives_of, text_at, walking
@@ -20,6 +19,7 @@ from motion.navigation.journey import GoalPose, Journey, plan_of
 from motion.primitives.control import pillars
 from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
 from motion.primitives.rollout import standing
+from tests.small_primitives import small_primitives
 
 SMALL = PrimitiveConfig(
     tokens=2, latent=4, width=16, layers=1, heads=2, hidden=16, known=(("walk", 5), ("sit down", 5)),
@@ -32,14 +32,7 @@ STRAIGHT = np.array([[0.0, 0.0], [0.0, 0.8]])
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A small model with random weights that gets about a little."""
-    torch.manual_seed(0)
-    model = PrimitiveModel(SMALL, load_body(OPEN_BODY).joint_template)
-    eye = torch.eye(3).expand(1, 1, 22, 3, 3)
-    model.stance.copy_(primitive.encode(eye, torch.tensor([[[0.0, 0.93, 0.0]]]), model.rest)[0, 0])
-    model.mean.copy_(model.stance)
-    model.std.fill_(0.2)
-    for layer in (model.student.out, model.vae.out):
-        torch.nn.init.normal_(layer.weight, std=0.08)
+    model = small_primitives(SMALL, 0.08)
     folder = tmp_path_factory.mktemp("hybrid") / "small"
     save_primitives(folder, model, "# small\n")
     return folder

@@ -13,10 +13,8 @@ from laban.cli import run
 from laban.cli.steer import parse_points
 from laban.errors import LabanError
 from models import objectives
-from models.body.model import OPEN_BODY, load_body
 from models.body.skeleton import JOINT
 from models.diffusion.denoiser import DenoiserConfig
-from models.representation import primitive
 from models.representation.primitive import FUTURE
 from motion.navigation.routes import Surroundings, arrival, go_along, go_to
 from motion.primitives.control import (
@@ -35,6 +33,7 @@ from motion.primitives.control import (
 from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
 from motion.primitives.rollout import Made, standing
 from motion.primitives.steering import SteerConfig, steer, windows
+from tests.small_primitives import small_primitives
 
 SMALL = PrimitiveConfig(
     tokens=2, latent=4, width=16, layers=1, heads=2, hidden=16, known=(("walk", 5), ("wave", 5)),
@@ -46,14 +45,7 @@ QUICK = SteerConfig(primitives=4, horizon=2, keep=1, iterations=6, tries=2)
 @pytest.fixture(scope="module")
 def network() -> PrimitiveModel:
     """A small model with random weights that gets about a little."""
-    torch.manual_seed(0)
-    model = PrimitiveModel(SMALL, load_body(OPEN_BODY).joint_template)
-    eye = torch.eye(3).expand(1, 1, 22, 3, 3)
-    model.stance.copy_(primitive.encode(eye, torch.tensor([[[0.0, 0.93, 0.0]]]), model.rest)[0, 0])
-    model.mean.copy_(model.stance)
-    model.std.fill_(0.2)
-    for layer in (model.student.out, model.vae.out):
-        torch.nn.init.normal_(layer.weight, std=0.3)
+    model = small_primitives(SMALL, 0.3)
     return model.eval()
 
 

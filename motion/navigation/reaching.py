@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,7 +14,7 @@ from models.objectives import foot_skate
 from models.representation.primitive import FUTURE
 from motion.navigation.goal_env import GoalWorld, elapsed
 from motion.navigation.goal_policy import GoalPolicy
-from motion.navigation.search import SearchConfig, proposed, search
+from motion.navigation.search import GREEDY, SearchConfig, proposed, search
 from motion.primitives.control import world_joints
 from motion.primitives.frames import FPS
 
@@ -82,12 +82,12 @@ def _together(
     world: GoalWorld, policy: GoalPolicy | None, depth: int, progress: Callable[[int], None]
 ) -> _Runs:  # fmt: skip
     """All people in one batch, each primitive once."""
-    greedy, generator = SearchConfig(first=1, children=1, expanded=1, spread=0.0), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     going = torch.ones(world.people, dtype=torch.bool, device=world.goal.device)
     reached, fallen, count = torch.zeros_like(going), torch.zeros_like(going), torch.zeros_like(world.age)
     made, totals = [], dict[str, Tensor]()
     for _ in range(depth):
-        outcome = world.step(proposed(world, policy, greedy, 1, generator))
+        outcome = world.step(proposed(world, policy, GREEDY, 1, generator))
         made.append(outcome.made)
         count = count + going
         for name, value in outcome.terms.items():
@@ -107,8 +107,6 @@ def _searched(
     world: GoalWorld, policy: GoalPolicy | None, config: SearchConfig, depth: int, progress: Callable[[int], None]
 ) -> _Runs:
     """One person after the other by tree search; what was found is then done again for its terms."""
-    from dataclasses import replace
-
     runs: list[_Runs] = []
     for person in range(world.people):
         found = search(world, policy, replace(config, depth=depth), person=person, progress=progress)
