@@ -159,7 +159,13 @@ def test_lines_typed_at_a_terminal_are_said_until_an_empty_one(tmp_path, monkeyp
     with open(theirs, encoding="utf-8") as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
         os.write(ours, b"walk\nxyzzy\n")
-        threading.Timer(0.6, os.write, (ours, end)).start()
+
+        def finish() -> None:
+            while not any(path.stat().st_size for path in tmp_path.glob("*.spool/frames.f32")):
+                time.sleep(0.05)
+            os.write(ours, end)
+
+        threading.Thread(target=finish, daemon=True).start()
         asked = Asked([tmp_path / "a.npz"], prompt=True)
         performed = perform(Walker(), asked, Files((64, 64), 30.0, None, False))
     os.close(ours)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import tracemalloc
 from itertools import islice
@@ -113,13 +112,45 @@ def test_an_interrupted_process_leaves_valid_files_and_nothing_else(tmp_path) ->
     assert read_timeline(tmp_path / "a.vtt").labels() == ("walk",)
 
 
+class Signalling(Walker):
+    """Walks; at the 60th frame, when some were shown, a signal reaches the process."""
+
+    def __init__(self, kind: signal.Signals) -> None:
+        super().__init__("walk")
+        self._kind = kind
+
+    def __next__(self):
+        if self._index == 60:
+            os.kill(os.getpid(), self._kind)
+        return super().__next__()
+
+
+@pytest.fixture
+def handled():
+    """Sets a signal's handler for one test, however the tests were started (`nohup` and `&` ignore some)."""
+    before = {}
+
+    def handle(kind: signal.Signals, handler) -> None:
+        before[kind] = signal.signal(kind, handler)
+
+    yield handle
+    for kind, handler in before.items():
+        signal.signal(kind, handler)
+
+
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
-def test_other_signals_end_it_just_as_well(tmp_path, kind) -> None:
-    threading.Timer(0.4, os.kill, (os.getpid(), kind)).start()
-    before = signal.getsignal(kind)
-    performed = perform(Walker("walk"), Asked([tmp_path / "a.npz"]), Files((64, 64), 30.0, None, True))
+def test_other_signals_end_it_just_as_well(tmp_path, kind, handled) -> None:
+    handled(kind, signal.SIG_DFL)
+    performed = perform(Signalling(kind), Asked([tmp_path / "a.npz"]), Files((64, 64), 30.0, None, True))
     assert read_motion(tmp_path / "a.npz").frames == performed.frames > 0
-    assert signal.getsignal(kind) == before
+    assert signal.getsignal(kind) == signal.SIG_DFL
+
+
+def test_a_closed_terminal_does_not_end_what_was_started_to_outlive_it(tmp_path, handled) -> None:
+    handled(signal.SIGHUP, signal.SIG_IGN)
+    asked = Asked([tmp_path / "a.npz"], frames=90, fast=True)
+    performed = perform(Signalling(signal.SIGHUP), asked, Files((64, 64), 30.0, None, True))
+    assert read_motion(tmp_path / "a.npz").frames == performed.frames == 90
 
 
 def test_a_failing_stream_leaves_what_came_before(tmp_path) -> None:

@@ -256,7 +256,10 @@ def _told(heard: Heard) -> None:
 
 @contextmanager
 def _signals(session: Session) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end the performance; a second Ctrl-C ends the writing too."""
+    """Ctrl-C, SIGTERM and a closed terminal end the performance; a second Ctrl-C ends the writing too.
+
+    A closed terminal does not where it is ignored, as `nohup` has it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -266,7 +269,8 @@ def _signals(session: Session) -> Iterator[None]:
             raise KeyboardInterrupt
         session.stop()
 
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    kinds = (signal.SIGINT, signal.SIGTERM) if outlives else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {kind: signal.signal(kind, end) for kind in kinds}
     try:
         yield
