@@ -11,6 +11,7 @@ import torch
 from laban.errors import LabanError
 from models.body.pose import motion_joints
 from models.body.skeleton import NUM_JOINTS
+from models.body.touching import TOUCH, Hold, held_hands, join_hands, palms
 from models.data.pairs import FOLDS, Pair, fold_of, mirrored, swap
 from models.motion import Motion
 from models.representation import pair as frames
@@ -91,3 +92,50 @@ def test_every_take_is_held_out_once_and_one_person_is_no_pair() -> None:
     assert FOLDS == 4
     with pytest.raises(LabanError, match="holds 1 people; accepted: 2"):
         frames.encode(two_people().actor(0))
+
+
+def facing_people(gap: float, *, together: bool = True, frames: int = 60) -> Motion:
+    """Two people who face each other with arms stretched forward, palms `gap` metres apart, swaying side to side."""
+    vectors = torch.zeros(2, frames, NUM_JOINTS, 3)
+    for joint, angle in ((16, -0.7), (17, 0.7), (18, -1.5), (19, 1.5)):
+        vectors[:, :, joint, 1] = angle
+    vectors[1, :, 0, 1] = torch.pi
+    root = np.zeros((2, frames, 3), np.float32)
+    motion = Motion(axis_angle_to_matrix(vectors).numpy(), root, 30.0)
+    reach = palms(motion)[:, 0, :, 2]
+    root[1, :, 2] = reach[0].mean() - reach[1].mean() + gap
+    sway = 0.2 * np.sin(np.arange(frames) / 5)
+    root[0, :, 0], root[1, :, 0] = sway, sway if together else -sway
+    return replace(motion, root=root)
+
+
+def test_hands_that_move_together_are_found_and_brought_together() -> None:
+    motion = facing_people(0.2)
+    holds = held_hands(motion)
+    assert [(hold.start, hold.stop, hold.first, hold.second) for hold in holds] == [(0, 60, 0, 1), (0, 60, 1, 0)]
+    joined = join_hands(motion, holds)
+    hands = palms(joined)
+    assert np.abs(np.linalg.norm(hands[0] - hands[1][:, ::-1], axis=-1) - TOUCH).max() < 0.005
+    moved = np.abs(joined.rotations - motion.rotations).max((0, 1, 3, 4)) > 1e-6
+    assert set(np.flatnonzero(moved).tolist()) <= {16, 17, 18, 19, 20, 21}
+    assert np.array_equal(joined.root, motion.root)
+
+
+@pytest.mark.parametrize(("gap", "together"), [(0.2, False), (0.45, True)])
+def test_hands_that_only_pass_or_stay_apart_are_left_alone(gap: float, together: bool) -> None:
+    assert held_hands(facing_people(gap, together=together)) == ()
+
+
+def test_a_correction_comes_and_goes_smoothly_and_swaps_with_the_roles() -> None:
+    motion = facing_people(0.2)
+    hold = Hold(25, 35, 0, 1)
+    joined = join_hands(motion, (hold,))
+    hands = palms(joined) - palms(motion)
+    assert np.abs(hands[:, [0, 59]]).max() < 1e-5, "far from the hold nothing moves"
+    assert np.abs(np.diff(hands, axis=1)).max() < 0.03, "at most 0.9 m/s"
+    assert np.abs(hands[0, :, 1]).max() < 1e-6, "nor does the other hand"
+    there = swap(Pair("p", motion, "they hold hands", "formula", "CC0", holds=(hold,)))
+    assert there.holds == (Hold(25, 35, 1, 0),) and mirrored(there).holds == (Hold(25, 35, 0, 1),)
+    assert np.allclose(join_hands(there.motion, there.holds).rotations[::-1], joined.rotations, atol=1e-5)
+    with pytest.raises(LabanError, match="holds 1 people; accepted: 2"):
+        held_hands(motion.actor(0))

@@ -9,6 +9,7 @@ import torch
 
 from models.body.mirror import mirror_rotations
 from models.body.model import BodyModel, load_body
+from models.body.touching import Hold, held_hands, join_hands
 from models.data.dataset import ClipRecord, MotionDataset
 from models.motion import Motion
 from models.text.captions import mirror_text
@@ -32,6 +33,8 @@ class Pair:
     fold: int = 0
     """Which of the `FOLDS` folds holds the take out."""
     synthetic: bool = False
+    holds: tuple[Hold, ...] = ()
+    """Which hand holds which when."""
 
 
 def fold_of(take: int) -> int:
@@ -39,10 +42,20 @@ def fold_of(take: int) -> int:
     return take % FOLDS
 
 
-def mocap_pairs(dataset: MotionDataset, body: BodyModel | None = None) -> list[Pair]:
-    """The two-person takes of a built motion set in the order of their names, at its own rate."""
+def mocap_pairs(dataset: MotionDataset, body: BodyModel | None = None, *, repaired: bool = True) -> list[Pair]:
+    """The two-person takes of a built motion set in the order of their names, at its own rate.
+
+    Hands that hold each other are brought together (`models.body.touching`) unless `repaired` is False.
+    """
     takes = sorted(dataset.pairs(), key=lambda both: both[0].pair or "")
-    return [_pair(dataset, *both, number, body) for number, both in enumerate(takes)]
+    pairs = [_pair(dataset, *both, number) for number, both in enumerate(takes)]
+    return [with_holds(pair, body) for pair in pairs] if repaired else pairs
+
+
+def with_holds(pair: Pair, body: BodyModel | None = None) -> Pair:
+    """The pair with its held hands found and brought together."""
+    holds = held_hands(pair.motion, body)
+    return replace(pair, motion=join_hands(pair.motion, holds, body), holds=holds)
 
 
 def swap(pair: Pair) -> Pair:
@@ -50,7 +63,8 @@ def swap(pair: Pair) -> Pair:
     motion, order = pair.motion, [1, 0]
     turned = replace(motion, rotations=motion.rotations[order], root=motion.root[order], betas=motion.betas[order],
                      genders=(motion.genders[1], motion.genders[0]))  # fmt: skip
-    return replace(pair, motion=turned)
+    holds = tuple(replace(hold, first=hold.second, second=hold.first) for hold in pair.holds)
+    return replace(pair, motion=turned, holds=holds)
 
 
 def mirrored(pair: Pair, body: BodyModel | None = None) -> Pair:
@@ -58,10 +72,12 @@ def mirrored(pair: Pair, body: BodyModel | None = None) -> Pair:
     motion = pair.motion
     rest = (body or load_body()).rest_joints(torch.from_numpy(np.asarray(motion.betas, np.float32)))[:, None, 0].numpy()
     rotations, pelvis = mirror_rotations(motion.rotations, motion.root + rest)
-    return replace(pair, motion=replace(motion, rotations=rotations, root=pelvis - rest), text=mirror_text(pair.text))
+    motion = replace(motion, rotations=rotations, root=pelvis - rest)
+    holds = tuple(replace(hold, first=1 - hold.first, second=1 - hold.second) for hold in pair.holds)
+    return replace(pair, motion=motion, text=mirror_text(pair.text), holds=holds)
 
 
-def _pair(dataset: MotionDataset, first: ClipRecord, second: ClipRecord, take: int, body: BodyModel | None) -> Pair:
+def _pair(dataset: MotionDataset, first: ClipRecord, second: ClipRecord, take: int) -> Pair:
     from models.formats import together
 
     frames = min(first.frames, second.frames)
