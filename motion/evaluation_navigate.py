@@ -35,7 +35,7 @@ from motion.navigation.metrics import diversity, measure
 from motion.navigation.routes import NEAR
 from motion.navigation.surveyed import Surveyed, survey
 from motion.navigation.tasks import Place, Task
-from motion.navigation.tour import Guides, Leg, by_own_way, tour
+from motion.navigation.tour import Guides, by_own_way, state_of, tour
 from motion.navigation.walking import Lead, Search, walk
 from motion.primitives.choice import motions_of
 from motion.primitives.network import PrimitiveModel
@@ -44,6 +44,9 @@ from motion.primitives.rollout import Made
 ROWS = ("straight", "policy", "search", "scene policy", "scene search", "path", "dip", "hybrid")
 """Straight at the goal through whatever stands there; the goal policy led along the path, alone and with search; the
 scene policy, alone and with its tree search; optimised noise; DIP; DIP's objectives on primitives."""
+SITTING = ("sit", "sit policy", "sit search")
+"""Brought down by the words and bent into the pose, as `laban navigate` does it; the policy of acts, alone and with its
+tree search."""
 SLOW = ("scene search", "path", "dip", "hybrid")
 SOFTER = 20.0
 """Metres that a penetration of nothing is taken to be when ways are ranked: contact and distance in the same order."""
@@ -62,6 +65,7 @@ class Walkers:
     network: PrimitiveModel
     policy: GoalPolicy
     scene_policy: GoalPolicy
+    act_policy: GoalPolicy | None = None
     body: BodyModel = field(default_factory=load_body)
     gait: str = "walk"
     search: Search = field(default_factory=lambda: Search(tries=16))
@@ -175,8 +179,9 @@ def _natural(motion: Motion) -> dict[str, float]:
 # ------------------------------------------------------------------------------------------------------------ sitting
 
 
-def sat(walkers: Walkers, room: Surveyed, seed: int, *, most: int = 4) -> list[Result]:
-    """Sitting down on each seat of a room from a start pose of its own, staying, and standing up again."""
+def sat(row: str, walkers: Walkers, room: Surveyed, seed: int, *, most: int = 4) -> list[Result]:
+    """Sitting down on each seat of a room from a start pose of its own, staying, and standing up again, as one of
+    `SITTING` does it (policies begin before the seat)."""
     found, rng = list[Result](), np.random.default_rng([seed, len(room.scene.objects)])
     seats = [one.name for one in room.scene.objects if one.affords == "sit"][:most]
     for number, name in enumerate(seats):
@@ -185,15 +190,47 @@ def sat(walkers: Walkers, room: Surveyed, seed: int, *, most: int = 4) -> list[R
         except LabanError:
             continue  # no floor before it: nobody gets there
         began = time.monotonic()
-        tasks = [Task("sit", "a person sits down", name=name), Task("stand", "a person stands up")]
-        guides = Guides(walkers.network, walkers.policy, walkers.body, walkers.gait, walkers.search, seed)
-        legs = {leg.task.kind: leg for leg in tour(guides, room, start, tasks)}
+        if row == "sit":
+            down, up, done = _toured(walkers, room, name, start, seed)
+        else:
+            down, up, done = _acted(walkers, room, name, seed, search=row == "sit search")
         work = time.monotonic() - began
-        down = measure(legs["sit"].motion, walkers.body, room.place)
-        up = _upright(legs["stand"])
-        plain = down.to_json() | _natural(legs["sit"].motion) | {"stood up": float(up)}
-        found.append(Result(room.scene.name, "sit", number, seed, legs["sit"].done, plain, work))
+        own = measure(down, walkers.body, room.place)
+        plain = own.to_json() | _natural(down) | {"stood up": float(_upright(up))}
+        found.append(Result(room.scene.name, row, number, seed, done, plain, work))
     return found
+
+
+def _toured(walkers: Walkers, room: Surveyed, name: str, start: Place, seed: int) -> tuple[Motion, Motion, bool]:
+    """Down and up as `laban navigate` does it, and whether one sat."""
+    tasks = [Task("sit", "a person sits down", name=name), Task("stand", "a person stands up")]
+    guides = Guides(walkers.network, walkers.policy, walkers.body, walkers.gait, walkers.search, seed)
+    legs = {leg.task.kind: leg for leg in tour(guides, room, start, tasks)}
+    return legs["sit"].motion, legs["stand"].motion, legs["sit"].done
+
+
+def _acted(walkers: Walkers, room: Surveyed, name: str, seed: int, *, search: bool) -> tuple[Motion, Motion, bool]:
+    """Down and up by the policy of acts, and whether it came into the pose."""
+    from models.scene.seating import sitting_pose
+    from motion.navigation.reaching import attempts
+    from motion.navigation.room_stack import stack_rooms
+    from motion.navigation.search import SearchConfig
+    from motion.navigation.seat_world import at_seat
+
+    pose = sitting_pose(room.scene, room.scene.object(name), walkers.body)
+    world = at_seat(walkers.network, room.scene, stack_rooms([room.distance], [room.walkable]), pose)
+    config = SearchConfig(first=32, children=8, expanded=4, seed=seed) if search else None
+    torch.manual_seed(seed)
+    found = []
+    for rising in (False, True):
+        if rising:
+            world.begin(state_of(found[0][0], walkers.network), rising=True)
+        went = attempts(world, walkers.act_policy, seconds=8.0, config=config)
+        valid = went.valid[0]
+        made = Made(went.rotations[:, valid], went.pelvis[:, valid])
+        found.append((motions_of([made], walkers.network)[0], bool(went.reached[0])))
+    (down, done), (up, _) = found
+    return down, up, done
 
 
 def _near(room: Surveyed, name: str, rng: np.random.Generator) -> Place:
@@ -208,8 +245,8 @@ def _near(room: Surveyed, name: str, rng: np.random.Generator) -> Place:
     return x, z
 
 
-def _upright(leg: Leg) -> bool:
-    joints = motion_joints(leg.motion)[0, -1]
+def _upright(motion: Motion) -> bool:
+    joints = motion_joints(motion)[0, -1]
     return bool(joints[0, 1] > UP_AGAIN and joints[15, 1] - joints[0, 1] > UPRIGHT)
 
 
@@ -288,8 +325,8 @@ class Asked:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        if unknown := [row for row in self.rows if row not in ROWS]:
-            raise LabanError(f"--row {unknown[0]}; accepted: {', '.join(ROWS)}")
+        if unknown := [row for row in self.rows if row not in (*ROWS, *SITTING)]:
+            raise LabanError(f"--row {unknown[0]}; accepted: {', '.join((*ROWS, *SITTING))}")
 
 
 def evaluate_navigate(
@@ -322,8 +359,8 @@ def _kept(
     if path is not None and path.is_file():
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return [Result(**one) for one in content["results"]], [float(one) for one in content["diversity"]]
-    if row == "sit":
-        results, spread = [one for seed in range(asked.seeds) for one in sat(walkers, room, seed)], list[float]()
+    if row in SITTING:
+        results, spread = [one for seed in range(asked.seeds) for one in sat(row, walkers, room, seed)], list[float]()
     else:
         results, spread = ways(row, walkers, room, cases, asked.seeds)
     if path is not None:

@@ -24,7 +24,10 @@ def navigate(
     generated: Annotated[int, typer.Option("--generated", min=0, help="Held-out generated rooms.")] = 10,
     row: Annotated[
         list[str] | None,
-        typer.Option("--row", help="straight, policy, search, scene policy, scene search, path, dip, hybrid."),
+        typer.Option(
+            "--row",
+            help="straight, policy, search, scene policy, scene search, path, dip, hybrid, sit policy, sit search.",
+        ),  # fmt: skip
     ] = None,
     routes: Annotated[int, typer.Option("--routes", min=1, help="Ways in each room.")] = 20,
     slow: Annotated[int, typer.Option("--slow", min=1, help="The same for scene search, path, dip and hybrid.")] = 2,
@@ -34,7 +37,8 @@ def navigate(
     search: Annotated[int, typer.Option("--search", help="Noises tried for each primitive in the row search.")] = 16,
     checkpoint: Annotated[str, typer.Option("--checkpoint")] = "primitives_research",
     policy: Annotated[str, typer.Option("--policy")] = "goal_policy",
-    scene_policy: Annotated[str | None, typer.Option("--scene-policy", help="Of laban train scene-policy.")] = None,
+    scene_policy: Annotated[str, typer.Option("--scene-policy", help="Of laban train scene-policy.")] = "walk_policy",
+    act_policy: Annotated[str, typer.Option("--act-policy", help="The same with --task act.")] = "act_policy",
     cache: Annotated[Path | None, typer.Option("--cache", help="Keep results here, and go on from them.")] = None,
     device: DeviceOption = Device.auto,
     json: Json = False,
@@ -49,10 +53,10 @@ def navigate(
     asked = Asked(tuple(row or ("straight", "policy", "search")), routes, slow, seeds, sit, cache)
     scenes = rooms_of(rooms, generated)
     network = load_primitives(checkpoint).requires_grad_(False).to(pick_device(device.value))
-    names = [policy, *([scene_policy] if scene_policy else [])]
+    names = (policy, scene_policy, act_policy)
     loaded = [load_goal_policy(name, checkpoint).to(network.mean.device) for name in names]
     digest = " ".join(digest_of(name) for name in (checkpoint, *names))
-    walkers = Walkers(network, loaded[0], loaded[-1], gait=text, search=Search(tries=search), digest=digest)
+    walkers = Walkers(network, *loaded, gait=text, search=Search(tries=search), digest=digest)
     count = len(scenes) * (len(asked.rows) + sit)
     with progress("rooms", count, quiet=json) as advance:
         found = evaluate_navigate(scenes, walkers, asked, finished=advance)
@@ -70,7 +74,9 @@ def plain(found: Summary) -> dict[str, Any]:
 
 def told(found: Summary) -> str:
     """A row for a reader: mean with interval, best of seeds where there are several, and the bar."""
-    sits = found.row == "sit"
+    from motion.evaluation_navigate import SITTING
+
+    sits = found.row in SITTING
     bars = SIT_BARS if sits else BARS
     lines = [f"{found.row}: {found.rooms} rooms, n = {found.cases}, seeds {found.seeds}"]
     for name in (*(SIT_SHOWN if sits else SHOWN), "diversity"):

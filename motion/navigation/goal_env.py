@@ -103,6 +103,9 @@ class GoalTask:
     """Primitives without reaching a goal, after which one starts anew (16 s)."""
     lost: int = 12
     """Primitives without reaching a goal, after which it teaches nothing: somebody who learns has another one."""
+    restart: float = 0.0
+    """Share of people who start anew after a primitive while gradients teach: who always walks on forgets how to set
+    off."""
     rewards: Rewards = field(default_factory=Rewards)
 
     def __post_init__(self) -> None:

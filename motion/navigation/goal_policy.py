@@ -128,7 +128,7 @@ def load_goal_policy(name: str | Path, primitives: str | Path) -> GoalPolicy:
     return policy
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _load(folder: Path) -> GoalPolicy:
     tensors, config = load_weights(folder)
     return load_module(GoalPolicy(_parse(folder, config)), tensors, folder)

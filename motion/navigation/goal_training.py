@@ -170,6 +170,8 @@ def goal_loss(policy: GoalPolicy, world: GoalWorld, generator: torch.Generator) 
             totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value.detach().mean() / HORIZON
         late = world.age >= world.task.lost
         over = outcome.fallen | (late & (torch.rand(world.people, generator=generator, device=generator.device) < ANEW))
+        if world.task.restart:
+            over = over | (torch.rand(world.people, generator=generator, device=generator.device) < world.task.restart)
         going = going * (~over)
         world.retarget(late & ~over)
         if bool(over.any()):

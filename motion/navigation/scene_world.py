@@ -71,6 +71,7 @@ class SceneTask(GoalTask):
     gaits: tuple[Gait, ...] = GAITS[:3]
     patience: int = 75
     lost: int = 40
+    restart: float = 0.06
     radius: float = 0.09
     """Metres about the joints that are kept out of things."""
     rewards: SceneRewards = field(default_factory=SceneRewards)  # type: ignore[assignment]

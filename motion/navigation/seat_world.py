@@ -81,6 +81,7 @@ class SeatTask(GoalTask):
     """Of `goal` that is paid for in a primitive: nobody drops onto a seat."""
     patience: int = 40
     lost: int = 24
+    restart: float = 0.02
     radius: float = 0.05
     """Metres about the joints that are kept out of things: less than the flesh that a seat presses."""
     rewards: SeatRewards = field(default_factory=SeatRewards)  # type: ignore[assignment]
