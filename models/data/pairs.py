@@ -35,6 +35,8 @@ class Pair:
     synthetic: bool = False
     holds: tuple[Hold, ...] = ()
     """Which hand holds which when."""
+    wordings: tuple[str, ...] = ()
+    """Other sentences that say the same as `text`."""
 
 
 def fold_of(take: int) -> int:
@@ -74,7 +76,8 @@ def mirrored(pair: Pair, body: BodyModel | None = None) -> Pair:
     rotations, pelvis = mirror_rotations(motion.rotations, motion.root + rest)
     motion = replace(motion, rotations=rotations, root=pelvis - rest)
     holds = tuple(replace(hold, first=1 - hold.first, second=1 - hold.second) for hold in pair.holds)
-    return replace(pair, motion=motion, text=mirror_text(pair.text), holds=holds)
+    return replace(pair, motion=motion, text=mirror_text(pair.text), holds=holds,
+                   wordings=tuple(mirror_text(text) for text in pair.wordings))  # fmt: skip
 
 
 def _pair(dataset: MotionDataset, first: ClipRecord, second: ClipRecord, take: int) -> Pair:

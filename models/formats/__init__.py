@@ -1,6 +1,6 @@
 """Motion files: one reader and one writer, chosen by the suffix.
 
-    .npz   AMASS, SMPL-X (stage-ii) or SMPL-H layout      .bvh   skeletal animation
+    .npz   AMASS: SMPL-X (stage-ii), SMPL-H; Inter-X       .bvh   skeletal animation
     .smpl  smplcodec                                      .glb   skinned, animated mesh (also read: .gltf)
     .npy   HumanML3D joints or 263 features; InterHuman (read only)
 
@@ -140,7 +140,10 @@ def _named(reader: Reader, path: Path, options: ReadOptions) -> Motion:
 
 def _read_amass(path: Path, options: ReadOptions) -> Motion:
     from models.formats.amass import read_amass
+    from models.formats.interx import is_interx, read_interx
 
+    if is_interx(path):
+        return read_interx(path, fps=options.fps, up=options.up or "y", body=options.body)
     return read_amass(path, fps=options.fps, up=options.up or "z", body=options.body)
 
 
