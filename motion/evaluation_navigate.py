@@ -122,7 +122,7 @@ def cases_of(room: Surveyed, count: int, seed: int = 0) -> list[tuple[Place, Pla
 def gone(row: str, walkers: Walkers, room: Surveyed, cases: Sequence[tuple[Place, Place]], seed: int) -> list[Motion]:
     """Every way of a room as one of `ROWS` goes it."""
     paths = [room.path(*case) for case in cases]
-    lead = Lead(walkers.network, walkers.policy, walkers.gait)
+    lead = Lead(walkers.network, walkers.policy, walkers.gait, room.onward if row == "search" else None)
     alone = Search(tries=1, firm=0.0, turn=0.0, seed=seed)
     if row == "straight":
         paths = [np.array(case, np.float64) for case in cases]

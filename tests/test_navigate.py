@@ -29,7 +29,8 @@ from motion.navigation.stance import aimed, slid, soles, stand_firm, turned
 from motion.navigation.surveyed import Surveyed, survey
 from motion.navigation.tasks import Task, check_order, read_task
 from motion.navigation.tour import Guides, joined, plan, spliced, tour
-from motion.navigation.walking import Lead, Search, standing_at, walk, ways_of
+from motion.navigation.turning import Stand, heading_of, turn_about
+from motion.navigation.walking import Lead, Search, Walkers, standing_at, walk, ways_of
 from motion.primitives.network import FEATURES, PrimitiveConfig, PrimitiveModel, save_primitives
 from motion.primitives.rollout import Made, State, standing
 from tests.small_primitives import small_primitives
@@ -166,6 +167,42 @@ def test_places_along_ways_and_how_far_beside_them() -> None:
     metres, beside = ways.along(who, torch.tensor([[1.0, 0.2], [0.1, 0.5]]), torch.tensor([0.8, 0.4]))
     assert metres.tolist() == pytest.approx([1.0, 0.5], abs=0.03)
     assert beside.tolist() == pytest.approx([0.2, 0.1], abs=0.02)
+
+
+def test_who_walks_is_shown_what_they_can_see(network: PrimitiveModel, policy: GoalPolicy) -> None:
+    ways = ways_of([np.array([[0.0, 0.0], [0.0, 0.6], [0.6, 0.6]])])
+    wall = lambda points: (points[..., 0] - 0.25).abs().maximum(points[..., 2] - 0.4)  # noqa: E731
+    state = standing(network, 1, dtype=torch.float32)
+    who, metres = torch.zeros(1, dtype=torch.long), torch.zeros(1)
+    hidden = Walkers(Lead(network, policy), ways, wall, Search())._seen(state, who, metres)
+    open_ = Walkers(Lead(network, policy), ways, None, Search())._seen(state, who, metres)
+    assert torch.allclose(open_, torch.tensor([[0.3, 0.6]]), atol=0.05)
+    assert torch.allclose(hidden, torch.tensor([[0.0, 0.6]]), atol=0.05)
+
+
+def test_who_is_off_the_path_has_another_one(network: PrimitiveModel, policy: GoalPolicy) -> None:
+    line = np.array([[0.0, 0.0], [0.0, 4.0]])
+
+    def route(place: tuple[float, float], goal: tuple[float, float]) -> np.ndarray:
+        if place[0] < 0:
+            raise LabanError("no way")
+        return np.array([place, (place[0], goal[1]), goal])
+
+    walkers = Walkers(Lead(network, policy, route=route), ways_of([line] * 4), None, Search())
+    here = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [1.0, 1.0], [0.4, 3.9]])
+    found = walkers.rerouted(here, torch.tensor([True, True, False, True]))
+    assert found.tolist() == [True, False, False, False]  # one has no way, one is on theirs, one is all but there
+    assert walkers.ways.length.tolist() == pytest.approx([4.0, 4.0, 4.0, 4.0], abs=1e-5)
+    assert torch.allclose(walkers.ways.at(torch.tensor([0, 2]), torch.ones(2)), torch.tensor([[1.0, 2.0], [0.0, 1.0]]))
+    assert torch.allclose(walkers.goals(), torch.tensor([[0.0, 4.0]]))
+
+
+def test_who_looks_the_wrong_way_turns_about_on_the_spot(network: PrimitiveModel) -> None:
+    state, generator = standing(network, 1, dtype=torch.float32), torch.Generator().manual_seed(0)
+    stand = Stand(torch.zeros(2), math.radians(150), near=math.inf)
+    made = turn_about(network, state, stand, None, generator)
+    assert made and abs(heading_of(made[-1].state) - math.radians(150)) < stand.facing
+    assert turn_about(network, made[-1].state, stand, None, generator) == []
 
 
 def test_a_walk_ends_and_says_how_far_from_the_goal(network: PrimitiveModel, policy: GoalPolicy) -> None:

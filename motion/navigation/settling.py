@@ -23,15 +23,15 @@ from models.body.kinematics import forward_kinematics
 from models.body.model import BodyModel
 from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS, PARTS
 from models.motion import Motion
-from models.representation import primitive
 from models.representation.primitive import FUTURE
 from models.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from models.scene.seating import GoalPose, lying_pose, sitting_pose
 from motion.constraints import Constraints, JointKey, PoseKey, RootKey
 from motion.enforce import enforce
-from motion.navigation.metrics import contact_score, penetration, surfaces
-from motion.navigation.stance import soles, stand_firm, turned
+from motion.navigation.metrics import penetration, surfaces
+from motion.navigation.stance import stand_firm
 from motion.navigation.surveyed import Surveyed
+from motion.navigation.turning import CALM, STANDS, TRIES, Stand, heading_of, turn_about
 from motion.primitives.choice import motions_of
 from motion.primitives.control import world_joints
 from motion.primitives.endings import endings
@@ -40,26 +40,12 @@ from motion.primitives.network import PrimitiveModel
 from motion.primitives.rollout import STUDENT, Made, State, noise_for, step
 from motion.primitives.steering import conditions_for
 
-TRIES = 24
-"""Futures that are drawn of sitting down, and of getting up."""
-CALM = 0.6
-"""Standard deviation of their noise."""
 DOWN, UP = (6, 10), (5, 9)
 """Primitives that sitting down, and getting up, takes: from, to."""
-ROUND = 0.42
-"""Radians that a primitive is turned at most by who turns about."""
-FACING = 0.25
-"""Radians from where one should look that will do."""
-TURNS = 12
-"""Primitives in which one has turned about."""
 HELD = 1.5
 """Seconds that somebody stays seated before anything else."""
 BREATH, BREATHING = 0.012, 0.25
 """Radians that the chest moves, and times a second."""
-STANDS = 0.82
-"""Metres of pelvis height from which somebody stands."""
-SPOT = 0.12
-"""Metres from where the feet will be from which one goes down."""
 ANKLE = 0.16
 """Metres of height of an ankle whose foot stands."""
 STEP, LIFT = 9, 0.05
@@ -125,7 +111,9 @@ class Settler:
 
     def settle(self, state: State, target: Target, text: str, progress: Callable[[int], None]) -> Motion:
         """Turn about, go down into the pose and stay."""
-        parts = self._about(state, target, progress) if target.kind == "sit" else []
+        stand = Stand(torch.tensor(target.spot, dtype=torch.float32), target.heading)
+        about = turn_about(self.network, state, stand, self.room.distance, self._generator, progress)
+        parts = about if target.kind == "sit" else []
         if parts:
             state = parts[-1].state
         drawn = self._drawn(state, text, DOWN[1], progress)
@@ -177,45 +165,6 @@ class Settler:
         return clean_up(motions_of(made, self.network)[0], self.body, follow=False)
 
     # ------------------------------------------------------------------------------------------------- inside
-
-    def _about(self, state: State, target: Target, progress: Callable[[int], None]) -> list[Made]:
-        """Turned on the spot until one looks where one will look, and back to where the feet will be."""
-        made: list[Made] = []
-        spot = torch.tensor(target.spot, dtype=torch.float32)
-        for _ in range(TURNS):
-            left = wrapped(target.heading - heading_of(state))
-            gap = spot - state.pelvis[0, -1, 0::2].cpu()
-            if abs(left) < FACING and float(gap.norm()) < SPOT:
-                break
-            ahead = float(gap[0]) * math.sin(target.heading) + float(gap[1]) * math.cos(target.heading) > 0
-            text = "a person steps forward" if ahead else "a person walks backwards"
-            if abs(left) >= FACING:
-                text = "a person turns left" if left > 0 else "a person turns right"
-            condition = conditions_for(self.network, [text], 1, TRIES)[0]
-            before = state.repeated(TRIES)
-            with torch.no_grad():
-                noise = CALM * noise_for(self.network, TRIES, self._generator)
-                frames = step(self.network, before, condition, noise, STUDENT)[1]
-                own = wrapped_each(headings_of(frames) - heading_of(state))
-                frames = turned(before, frames, wrapped_each(left - own).clamp(-ROUND, ROUND))
-                after, frames = stand_firm(self.network, before, frames)
-            best = int(self._astray(before, frames, target, spot).argmin())
-            state = after.people(slice(best, best + 1))
-            made.append(frames.people(slice(best, best + 1)))
-            progress(1)
-        return made
-
-    def _astray(
-        self, before: State, frames: Made, target: Target, spot: Float[Tensor, "2"]
-    ) -> Float[Tensor, " people"]:
-        """What is wrong with each future of somebody who turns about."""
-        joints = world_joints(self.network, frames.rotations, frames.pelvis)
-        feet = soles(self.network, torch.cat([before.rotations[:, -1:], frames.rotations], 1),
-                     torch.cat([before.pelvis[:, -1:], frames.pelvis], 1))  # fmt: skip
-        cost = wrapped_each(target.heading - headings_of(frames)).abs() - contact_score(feet, FPS)
-        cost = cost + 2 * (frames.pelvis[:, -1, 0::2] - spot).norm(dim=-1)
-        cost = cost + 5 * objectives.scene_penetration(joints, self.room.distance, 0.06)
-        return cost + 3 * (STANDS - frames.pelvis[:, :, 1].amin(1)).clamp_min(0)
 
     def _drawn(self, state: State, text: str, count: int, progress: Callable[[int], None]) -> list[Made]:
         """So many primitives of several futures of the words."""
@@ -362,28 +311,6 @@ def strung(motions: Sequence[Motion]) -> Motion:
     """One after the other."""
     return replace(motions[0], rotations=np.concatenate([one.rotations for one in motions], 1),
                    root=np.concatenate([one.root for one in motions], 1))  # fmt: skip
-
-
-def heading_of(state: State) -> float:
-    """Radians about +Y of the pelvis, 0 faces +Z."""
-    forward = primitive.heading(state.rotations[0, -1, 0])[:, 2]
-    return math.atan2(float(forward[0]), float(forward[2]))
-
-
-def headings_of(made: Made) -> Float[Tensor, " people"]:
-    """The same at the end of a primitive."""
-    forward = primitive.heading(made.rotations[:, -1, 0])[:, :, 2]
-    return torch.atan2(forward[:, 0], forward[:, 2])
-
-
-def wrapped(angle: float) -> float:
-    """Between -pi and pi."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi
-
-
-def wrapped_each(angle: Float[Tensor, " people"]) -> Float[Tensor, " people"]:
-    """Between -pi and pi."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
 def places_of(motion: Motion, network: PrimitiveModel) -> Float[ndarray, "frames 2"]:

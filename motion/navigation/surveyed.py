@@ -43,6 +43,11 @@ class Surveyed:
         """Corners of the way (x, z); LabanError as `find_path`."""
         return find_path(self.walkable, start, goal, scene=self.scene)
 
+    def onward(self, place: tuple[float, float], goal: tuple[float, float]) -> Float[ndarray, "points 2"]:
+        """The way from where somebody is, be it free or not: from the free place nearest to it."""
+        inside = bool(self.walkable.inside(np.asarray(place)))
+        return self.path(place if inside else self.free(place), goal)
+
     def free(self, place: tuple[float, float]) -> tuple[float, float]:
         """The free place nearest to one."""
         x, z = np.asarray(self.walkable.nearest(place)).tolist()

@@ -26,6 +26,7 @@ from motion.navigation.routes import NEAR, usual_speed
 from motion.navigation.settling import Settler, Target, places_of, strung
 from motion.navigation.surveyed import Surveyed
 from motion.navigation.tasks import Place, Task
+from motion.navigation.turning import Stand, turn_about
 from motion.navigation.walking import Lead, Search, standing_at, walk
 from motion.primitives.choice import motions_of
 from motion.primitives.control import follow, keep_out, natural, timed_path
@@ -38,6 +39,8 @@ METHODS = ("policy", "path", "dip", "hybrid")
 """By the policy; along the path by optimised noise; DIP on the full-clip generator; DIP on primitives."""
 SEAM = 0.4
 """Seconds over which two legs that were made apart are brought together."""
+ABOUT = 0.9
+"""Radians off the way from which somebody turns about before walking."""
 CLOSE = 0.25
 """Metres within which one is where one should go."""
 
@@ -169,15 +172,16 @@ def _walked(
     guides: Guides, room: Surveyed, state: State, place: Place, goal: Place, task: Task, number: int,
     progress: Callable[[int], None],
 ) -> Leg:  # fmt: skip
-    here = place if bool(room.walkable.inside(np.asarray(place))) else room.free(place)
-    path = room.path(here, goal)
+    path = room.onward(place, goal)
     if guides.method != "policy":
         return _made_otherwise(guides, room, state, path, replace(task, text=task.text or guides.gait), progress)
     search = replace(guides.search, seed=guides.search.seed + 1000 * guides.seed + number)
     gait = task.text if task.kind == "go" and task.text else guides.gait
-    lead = Lead(guides.network, guides.policy, gait)
-    went = walk(lead, [path], room.distance, search, start=state, progress=progress)[0]
-    motion = clean_up(motions_of(went.made, guides.network)[0], guides.body, follow=False)
+    generator = torch.Generator().manual_seed(search.seed)
+    about = turn_about(guides.network, state, _along_path(path, place), room.distance, generator, progress)
+    lead = Lead(guides.network, guides.policy, gait, room.onward)
+    went = walk(lead, [path], room.distance, search, start=about[-1].state if about else state, progress=progress)[0]
+    motion = clean_up(motions_of([*about, *went.made], guides.network)[0], guides.body, follow=False)
     said = Task("go", gait, goal, task.name)
     notes = (
         ("interrupted",)
@@ -189,6 +193,12 @@ def _walked(
     if not went.made:
         raise LabanError(f"goal {goal[0]:g},{goal[1]:g}: no way to go")
     return Leg(said, motion, path, goal, went.arrived, notes)
+
+
+def _along_path(path: Float[ndarray, "points 2"], place: Place) -> Stand:
+    """Standing where one is, looking along the beginning of the path."""
+    way = next((corner - place for corner in path[1:] if math.dist(corner, place) > CLOSE), path[-1] - place)
+    return Stand(torch.tensor(place, dtype=torch.float32), math.atan2(*way), near=math.inf, facing=ABOUT)
 
 
 def _made_otherwise(

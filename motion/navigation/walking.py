@@ -27,6 +27,7 @@ from motion.navigation.goal_policy import GoalPolicy
 from motion.navigation.metrics import contact_score
 from motion.navigation.routes import LATE, NEAR, Went, usual_speed
 from motion.navigation.stance import aimed, soles, stand_firm
+from motion.navigation.turning import ROUND
 from motion.primitives.control import Distance, checked_path, world_joints
 from motion.primitives.frames import FPS
 from motion.primitives.network import PrimitiveModel
@@ -35,8 +36,10 @@ from motion.prompts import STAND
 
 STEP = 0.04
 """Metres between the points that a path is looked up in."""
-AHEAD = 0.9
-"""Metres on the path from where one is to what the policy is shown as its goal."""
+LOOKS = (0.9, 0.6, 0.4, 0.2)
+"""Metres on the path from where one is to what the policy is shown as its goal: the farthest that can be seen."""
+EYES, PASSES = (0.25, 0.6, 1.0), 0.12
+"""Metres above the floor at which a straight way there is looked along, and metres that it keeps from things."""
 THERE = 0.15
 """Metres from the goal at which one stops."""
 ON = 0.06
@@ -45,6 +48,10 @@ SETTLE = 3
 """Primitives of standing at the goal."""
 BESIDE = 0.12
 """Metres beside the path that cost nothing."""
+ASIDE = 0.5
+"""Radians between where one looks and where one should go from which one is turned more."""
+OFF, WORTH = 0.35, 0.6
+"""Metres beside the path from which there is another one, and from the goal up to which there is none."""
 ADRIFT, STAY = 0.25, 4.0
 """Metres from the goal from which somebody who came to rest goes on, and what a metre from it costs until then."""
 SHARES = (0.0, 0.3, 0.0, 0.6)
@@ -101,6 +108,16 @@ class Ways:
         index = (metres / STEP).round().long().clamp(0, self.points.shape[1] - 1)
         return self.points[who, index]
 
+    def replaced(self, person: int, path: Float[ndarray, "_ 2"]) -> Ways:
+        """The same with another path for one person."""
+        own = ways_of([path])
+        count = max(self.points.shape[1], own.points.shape[1])
+        points, other = (torch.cat([one, one[:, -1:].expand(-1, count - one.shape[1], -1)], 1)
+                         for one in (self.points, own.points))  # fmt: skip
+        points, length = points.clone(), self.length.clone()
+        points[person], length[person] = other[0], own.length[0]
+        return Ways(points, length)
+
 
 def ways_of(paths: Sequence[Float[ndarray, "_ 2"]]) -> Ways:
     """Polylines (x, z) as they are followed; LabanError for one without two different points."""
@@ -115,6 +132,10 @@ def ways_of(paths: Sequence[Float[ndarray, "_ 2"]]) -> Ways:
     return Ways(torch.tensor(np.stack(points), dtype=torch.float32), torch.tensor(lengths))
 
 
+Route = Callable[[tuple[float, float], tuple[float, float]], Float[ndarray, "points 2"]]
+"""A path from a place to a goal; it may raise LabanError."""
+
+
 @dataclass(frozen=True, eq=False)
 class Lead:
     """What makes somebody walk: the primitives, the policy of their noise, and the words."""
@@ -122,6 +143,8 @@ class Lead:
     network: PrimitiveModel
     policy: GoalPolicy
     gait: str = "walk"
+    route: Route | None = None
+    """The path from where somebody is who has got off theirs; without it they are led back to it."""
 
 
 def walk(
@@ -156,10 +179,12 @@ def walk(
             break
         made.append(frames)
         before = done
-        done = walkers.ways.along(torch.arange(len(paths)), state.pelvis[:, -1, 0::2].cpu().float(), before)[0]
+        here = state.pelvis[:, -1, 0::2].cpu().float()
+        done, beside = walkers.ways.along(torch.arange(len(paths)), here, before)
         waited = torch.where(done - before < ON, waited + 1, 0.0)
         arrived = torch.where(~resting & walkers.there(frames), k + 1, arrived)
         arrived = torch.where(resting & walkers.adrift(state), -1, arrived)
+        done = torch.where(walkers.rerouted(here, ~resting & (beside > OFF)), 0.0, done)
         progress(1)
     goals = walkers.goals()
     ends = [(min(int(arrived[i]) + settle, len(made)) if arrived[i] >= 0 else len(made)) for i in range(len(paths))]
@@ -183,6 +208,7 @@ class Walkers:
         own = next((one for one in policy.config.gaits if gait in (one.name, *one.texts)), None)
         self.texts = (*(own.texts if own else (gait, gait, gait)), STAND)
         self.network, self.policy, self.ways, self.scene, self.search = network, policy, ways, scene, search
+        self.route = lead.route
         self._condition = condition_of(known.read(list(self.texts)).to(network.mean.device))
         self._generator = torch.Generator().manual_seed(search.seed)
         self._weights = {f.name: getattr(GoalTask().rewards, f.name) for f in fields(GoalTask().rewards)}
@@ -200,6 +226,20 @@ class Walkers:
         """Who is no more at their goal."""
         return (state.pelvis[:, -1, 0::2].cpu().float() - self.goals()).norm(dim=-1) > ADRIFT
 
+    def rerouted(self, here: Float[Tensor, "people 2"], off: Bool[Tensor, " people"]) -> Bool[Tensor, " people"]:
+        """Gives people who are off their path and not yet at the goal another one; says who has one."""
+        found = torch.zeros_like(off)
+        far = (here - self.goals()).norm(dim=-1) > WORTH
+        for i in torch.nonzero(off & far)[:, 0].tolist() if self.route else ():
+            assert self.route is not None
+            (a, b), (x, z) = here[i].tolist(), self.goals()[i].tolist()
+            try:
+                path = self.route((a, b), (x, z))
+            except LabanError:
+                continue
+            self.ways, found[i] = self.ways.replaced(i, path), True
+        return found
+
     @torch.no_grad()
     def next(
         self, state: State, done: Float[Tensor, " people"], resting: Bool[Tensor, " people"],
@@ -212,12 +252,12 @@ class Walkers:
         number = torch.arange(people * tries) % tries
         now, metres, total, chosen = state.repeated(tries), done[who], torch.zeros(len(who)), None
         for _ in range(self.search.ahead if tries > 1 else 1):
-            goal = self.ways.at(who, torch.minimum(metres + AHEAD, self.ways.length[who])).to(now.pelvis)
+            goal = self._seen(now, who, metres)
             condition = self._said(now, goal, resting[who])
             noise = self._noise(now, goal, condition, number, resting[who])
             before = now
             made = step(self.network, before, condition, noise, STUDENT)[1]
-            made = aimed(before, made, goal, self.search.turn * (~resting[who]).to(goal))
+            made = aimed(before, made, goal, self._most(before, goal) * (~resting[who]).to(goal))
             now, made = stand_firm(self.network, before, made, self.search.firm)
             chosen = chosen or (now, made)
             if tries > 1:
@@ -227,6 +267,30 @@ class Walkers:
         assert chosen is not None  # at least one primitive is looked at
         best = total.unflatten(0, (people, tries)).argmax(1) + tries * torch.arange(people)
         return chosen[0].people(best), chosen[1].people(best)
+
+    def _seen(self, state: State, who: Int[Tensor, " rows"], metres: Float[Tensor, " rows"]) -> Float[Tensor, "rows 2"]:
+        """The farthest of `LOOKS` ahead on the path that a straight way leads to, or the nearest of them."""
+        length = self.ways.length[who]
+        ahead = torch.stack([self.ways.at(who, torch.minimum(metres + look, length)) for look in LOOKS], 1)
+        ahead = ahead.to(state.pelvis)
+        if self.scene is None:
+            return ahead[:, 0]
+        here = state.pelvis[:, -1, 0::2]
+        share = torch.linspace(0.2, 1, 5).to(here)[:, None]
+        line = (here[:, None, None] + share * (ahead - here[:, None])[:, :, None])[..., None, :]
+        eyes = torch.tensor(EYES).to(here).expand(*line.shape[:3], len(EYES))
+        points = torch.stack([line[..., 0].expand_as(eyes), eyes, line[..., 1].expand_as(eyes)], -1)
+        clear = (self.scene(points) > PASSES).all(-1).all(-1)
+        clear[:, -1] = True
+        return ahead[torch.arange(len(ahead)), clear.float().argmax(1)]
+
+    def _most(self, state: State, goal: Float[Tensor, "rows 2"]) -> Float[Tensor, " rows"]:
+        """Radians that a primitive may be turned: more for who looks far aside of where they should go."""
+        if not self.search.turn:
+            return torch.zeros_like(goal[:, 0])
+        local = local_goal(state, goal)
+        aside = torch.atan2(local[:, 0], local[:, 1]).abs().to(goal)
+        return (aside - ASIDE).clamp(0, ROUND - self.search.turn) + self.search.turn
 
     def _said(self, state: State, goal: Float[Tensor, "rows 2"], resting: Bool[Tensor, " rows"]) -> Condition:
         turn = side(local_goal(state, goal), self.policy.config.aside).cpu()
@@ -252,7 +316,8 @@ class Walkers:
         place = made.pelvis[:, -1, 0::2].float()
         now, beside = self.ways.along(who, place, metres)
         away = (place - self.goals()[who]).norm(dim=-1)
-        on = now - metres - (beside - BESIDE).clamp_min(0)
+        gone = (place - before.pelvis[:, -1, 0::2].float()).norm(dim=-1)
+        on = torch.minimum(now - metres, gone) - (beside - BESIDE).clamp_min(0)
         terms = {**terms, "progress": torch.where(resting, -STAY * away, on), "success": torch.zeros_like(away)}
         earned = torch.stack([self._weights[name] * value for name, value in terms.items()]).sum(0)
         rotations = torch.cat([before.rotations[:, -1:], made.rotations], 1)
