@@ -80,10 +80,19 @@ def held_hands(motion: Motion, body: BodyModel | None = None) -> tuple[Hold, ...
     return tuple(sorted(holds, key=lambda hold: (hold.start, hold.first, hold.second)))
 
 
-def join_hands(motion: Motion, holds: tuple[Hold, ...], body: BodyModel | None = None, *, fade: float = FADE) -> Motion:
+def join_hands(
+    motion: Motion,
+    holds: tuple[Hold, ...],
+    body: BodyModel | None = None,
+    *,
+    fade: float = FADE,
+    places: Float[ndarray, "holds 3"] | None = None,
+    relaxed: bool = False,
+) -> Motion:
     """The motion with those hands brought together (palm centres within `TOUCH`), as far as arms reach.
 
-    Only the arms change, at most from `fade` seconds before a hold to as long after it.
+    They meet half-way, or at `places`. Only the arms change, from `fade` seconds before a hold to as long after it.
+    Hands keep their global rotation, or, `relaxed`, follow their forearms: for hands that have a long way to go.
     """
     _need_two(motion)
     rest = _rest(motion, body)
@@ -92,28 +101,34 @@ def join_hands(motion: Motion, holds: tuple[Hold, ...], body: BodyModel | None =
         current = replace(motion, rotations=rotations)
         poses = _poses(current, rest)
         centres = np.stack([_palms(pose, one) for pose, one in zip(poses, rest, strict=True)])
-        moves = _moves(centres, holds, round(fade * motion.fps))
+        moves = _moves(centres, holds, round(fade * motion.fps), places)
         for person in (0, 1):
             for side, arm in enumerate(ARMS):
                 if moves[person, side].any():
                     none = np.zeros((motion.frames, 3))
                     bend(rotations[person], poses[person], arm, none, moves[person, side])
+                    if relaxed:
+                        rotations[person, :, arm.end] = motion.rotations[person, :, arm.end]
     return replace(motion, rotations=rotations.astype(motion.rotations.dtype))
 
 
-def _moves(centres: Palms, holds: tuple[Hold, ...], fade: int) -> Float[ndarray, "people 2 frames 3"]:
+def _moves(
+    centres: Palms, holds: tuple[Hold, ...], fade: int, places: Float[ndarray, "holds 3"] | None
+) -> Float[ndarray, "people 2 frames 3"]:
     """How far each hand goes: half of the gap while it holds, eased in before and out after with what it had there."""
     frames = centres.shape[1]
     total, weights = np.zeros((2, 2, frames, 3)), np.zeros((2, 2, frames))
-    for hold in holds:
+    for number, hold in enumerate(holds):
         here = np.arange(frames)
         inside = here.clip(hold.start, hold.stop - 1)
-        gap = (centres[1, :, hold.second] - centres[0, :, hold.first])[inside]
-        gap = gap * (1 - np.minimum(1.0, TOUCH / np.linalg.norm(gap, axis=-1, keepdims=True).clip(1e-9)))
+        hands = np.stack([centres[0, :, hold.first], centres[1, :, hold.second]])[:, inside]
+        gap = hands[1] - hands[0]
+        short = gap * np.minimum(1.0, TOUCH / np.linalg.norm(gap, axis=-1, keepdims=True).clip(1e-9))
+        middle = hands.mean(0) if places is None else places[number]
         share = np.clip(1 - np.abs(here - inside) / max(fade, 1), 0.0, 1.0)
         share = share * share * (3 - 2 * share)
-        for person, side, sign in ((0, hold.first, 0.5), (1, hold.second, -0.5)):
-            total[person, side] += sign * share[:, None] * gap
+        for person, side, sign in ((0, hold.first, -0.5), (1, hold.second, 0.5)):
+            total[person, side] += share[:, None] * (middle + sign * short - hands[person])
             weights[person, side] += share
     return total / np.maximum(weights, 1.0)[..., None]
 

@@ -1,0 +1,1 @@
+"""Two people: a reaction made from somebody else's motion and a text, live too."""
