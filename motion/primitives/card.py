@@ -31,7 +31,7 @@ student that does in one or two unguided steps what the denoiser does in eight g
 - **Licence of these weights**: {config.licence}. Licences of the clips:
 {licences}
 - **Steps**: {", ".join(f"{count:,} of the {name}" for count, name in zip(steps, STAGES, strict=True))}{begun}.
-- **Command**: `laban train primitives --variant {variant} --dataset DATASET`.
+- **Command**: `laban train primitives --variant {variant} --dataset DATASET --steps {" ".join(map(str, steps))}`.
 - **Measured**: see the tables of the project's README (`python benchmarks/stream.py`).
 - **Known actions** (clips): {known}.
 - **Weak at**: actions with one or two clips, fingers (never moved), objects and other people (not modelled), changes
