@@ -21,11 +21,14 @@ def rotary(
 
 
 class Attention(nn.Module):
-    """Multi-head attention with normalised queries and keys; self-attention is rotary, cross-attention is not."""
+    """Multi-head attention with normalised queries and keys; self-attention is rotary, cross-attention is not.
 
-    def __init__(self, width: int, heads: int, context: int | None = None) -> None:
+    `aligned` makes cross-attention rotary too: position n of the context is at the time of position n of the input.
+    """
+
+    def __init__(self, width: int, heads: int, context: int | None = None, *, aligned: bool = False) -> None:
         super().__init__()
-        self.heads, self.cross = heads, context is not None
+        self.heads, self.rotary = heads, context is None or aligned
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(context or width, width, bias=False)
         self.value = nn.Linear(context or width, width, bias=False)
@@ -40,7 +43,7 @@ class Attention(nn.Module):
         source = x if context is None else context
         q, k, v = (self._split(f(y)) for f, y in ((self.query, x), (self.key, source), (self.value, source)))
         q, k = _unit(q) * self.query_scale.to(v.dtype), _unit(k)
-        if not self.cross:
+        if self.rotary:
             q, k = rotary(q), rotary(k)
         return self.out(_attend(q, k, v, mask).transpose(1, 2).flatten(2))
 

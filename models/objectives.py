@@ -23,6 +23,7 @@ CONTACT_SPEED = 20.0 * math.sqrt(0.002)
 TOES: tuple[int, ...] = (JOINT["left_foot"], JOINT["right_foot"])
 
 Joints = Float[Tensor, "*batch frames 22 3"]
+Points = Float[Tensor, "*batch frames _ 3"]
 Valid = Bool[Tensor, "*batch frames"]
 PerClip = Float[Tensor, " *batch"]
 
@@ -202,6 +203,25 @@ def touch(joints: Joints, joint: int, points: Float[Tensor, "points 3"], *, tole
     """How far, metres beyond `tolerance`, a joint stays from the nearest of a set of points at its closest frame."""
     gaps = _length(joints[..., joint, :].unsqueeze(-2) - points)
     return (gaps.amin((-1, -2)) - tolerance).clamp_min(0)
+
+
+# ------------------------------------------------------------------------------------------------------- two people
+
+
+def pair_vectors(
+    first: Points, second: Points, true_first: Points, true_second: Points, *, scale: float = 0.15, knee: float = 0.1
+) -> Float[Tensor, "*batch frames"]:
+    """How wrong the vectors between points of two people are, most of all where they should be near; per frame.
+
+    Huber error (quadratic up to `knee`, metres) of each vector, in decimetres, weighted by exp(-d / scale) of the true
+    distance d, summed over the second person's points, averaged over the first one's: the interaction loss of reaction
+    generators (InterGen's distance map, ReGenNet, MoReact), with directions.
+    """
+    error = (first - true_first)[..., :, None, :] - (second - true_second)[..., None, :, :]
+    apart = _length(true_first[..., :, None, :] - true_second[..., None, :, :])
+    size = _length(error) / knee
+    huber = torch.where(size < 1, 0.5 * size.square(), size - 0.5) * (10 * knee) ** 2
+    return (huber * (-apart / scale).exp()).sum(-1).mean(-1)
 
 
 # ---------------------------------------------------------------------------------------------------------- helpers

@@ -81,6 +81,49 @@ def primitives(
     emit({"checkpoint": str(folder) if folder else None, "run": str(run)}, json, lines)
 
 
+@app.command()
+def reaction(
+    dataset: Dataset,
+    variant: Annotated[
+        str, typer.Option("--variant", help="two-stage, no-interaction, one-stage, joint or scratch.")
+    ] = "two-stage",
+    fold: Annotated[int | None, typer.Option("--fold", help="Of four: the takes left out [none].")] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option("--stage", help="way, body or live, repeatable [way, body].")
+    ] = None,
+    synthetic: Annotated[
+        int,
+        typer.Option(
+            "--synthetic", min=0, help="Learn from synthetic pairs, so many of each kind, not from real ones."
+        ),
+    ] = 0,
+    init: Annotated[
+        Path | None, typer.Option("--init", help="Folder of a reaction to start from, such as a synthetic one.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = Path(
+        "runs/checkpoints/reaction"
+    ),
+    run: Annotated[Path, typer.Option("--run", help="Folder of the resumable run.")] = Path("runs/reaction"),
+    steps: Annotated[tuple[int, int, int] | None, typer.Option("--steps", help="Of way, body and live part.")] = None,
+    minutes: Minutes = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Train reactions: way, then body; Ctrl-C saves, and the same command goes on."""
+    from dataclasses import replace
+
+    from models.data.dataset import MotionDataset
+    from motion.reaction.training import ReactionTraining, pairs_for, synthetic_for, train_reaction
+
+    job = ReactionTraining(output, run, variant, fold=fold, seed=seed, init=init, minutes=minutes)
+    job = replace(job, steps=steps or job.steps, stages=tuple(stage) if stage else job.stages)
+    opened = MotionDataset.open(dataset)
+    pairs = synthetic_for(opened, synthetic) if synthetic else pairs_for(opened, fold)
+    folder = train_reaction(job, pairs, quiet=json)
+    lines = [f"wrote {folder}" if folder else f"time is up; call again to go on with {run}"]
+    emit({"checkpoint": str(folder) if folder else None, "run": str(run)}, json, lines)
+
+
 @app.command("goal-policy")
 def goal_policy(
     primitives: Annotated[

@@ -17,6 +17,13 @@ from models.text.captions import mirror_text
 FOLDS = 4
 TEXTS: dict[str, str] = {"salsa dance": "they dance salsa together"}
 """What a take of two people is called when its label names one of them."""
+WORDINGS: dict[str, tuple[str, ...]] = {
+    "salsa dance": (
+        "two people dance salsa", "a couple dances salsa", "they are dancing salsa", "the other person dances along",
+        "two people dance together holding hands", "a partner dances salsa with them", "dance salsa with me",
+    ),
+}  # fmt: skip
+"""Other ways to say it."""
 
 
 @dataclass(frozen=True)
@@ -87,4 +94,5 @@ def _pair(dataset: MotionDataset, first: ClipRecord, second: ClipRecord, take: i
     name = first.pair or first.id
     motion = together([dataset.motion(record).slice(0, frames) for record in (first, second)], name)
     text = TEXTS.get(first.label, first.texts[0] if first.texts else first.label)
-    return Pair(name, motion, text, first.source, first.license, take, fold_of(take))
+    wordings = WORDINGS.get(first.label, ())
+    return Pair(name, motion, text, first.source, first.license, take, fold_of(take), wordings=wordings)

@@ -21,7 +21,7 @@ from models.body.model import BodyModel, load_body
 from models.body.skeleton import NUM_BODY, NUM_JOINTS
 from models.motion import Motion
 from models.representation import rifke
-from models.representation.heading import increments, turn
+from models.representation.heading import turn
 from models.representation.primitive import Placement, heading, placement
 from models.rotations import yaw_rotation
 
@@ -90,12 +90,20 @@ def absolute(seen: Path, actor: Path) -> Path:
     return torch.stack([way[..., 0], way[..., 2], way[..., 1], spin.sin(), spin.cos()], -1)
 
 
-def root_columns(path: Float[Tensor, "frames 5"]) -> Float[Tensor, "frames 4"]:
-    """The root columns of `rifke` (height, planar step, yaw step) of one trajectory at the rate of the network."""
-    yaw = np.unwrap(yaw_of(path).double().numpy())
-    rate, planar = increments(yaw, pelvis_of(path).double().numpy())
-    columns = [path[:, 2:3].double().numpy(), planar, rate[:, None]]
-    return torch.from_numpy(np.concatenate(columns, -1)).to(path)
+def root_columns(path: Path) -> Float[Tensor, "*batch frames 4"]:
+    """The root columns of `rifke` (height, planar step, yaw step) of a trajectory at the rate of the network.
+
+    The last step goes on as the one before it changed. Differentiable.
+    """
+    yaw, pelvis = yaw_of(path), pelvis_of(path)
+    rate = torch.remainder(torch.diff(yaw, dim=-1) + torch.pi, 2 * torch.pi) - torch.pi
+    step = turn(-yaw[..., :-1], torch.diff(pelvis, dim=-2))
+    moves = torch.cat([step[..., [0, 2]], rate[..., None]], -1)
+    if moves.shape[-2] > 1:
+        moves = torch.cat([moves, 2 * moves[..., -1:, :] - moves[..., -2:-1, :]], -2)
+    else:
+        moves = torch.cat([moves, moves.new_zeros(*moves.shape[:-2], 1, 3)], -2)
+    return torch.cat([path[..., 2:3], moves[..., : path.shape[-2], :]], -1)
 
 
 def on_path(

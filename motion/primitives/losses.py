@@ -75,7 +75,7 @@ def vae_loss(network: PrimitiveModel, batch: Sequences, generator: torch.Generat
             terms = _frame_terms(network, predicted.float(), future, history)
             terms["kl"] = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         _add(totals, terms, batch.second.shape[1])
-    return _weighted(totals)
+    return weighted(totals)
 
 
 def denoiser_loss(
@@ -93,7 +93,7 @@ def denoiser_loss(
         condition = network.seen(text_rows(batch, k).without_text(dropped), history)
         predicted = network.denoiser(add_noise(network.schedule, latent, t, noise), t, condition)
         _add(totals, latent_terms(network, predicted, latent, future, history), batch.second.shape[1])
-    return _weighted(totals)
+    return weighted(totals)
 
 
 def latent_terms(
@@ -132,7 +132,7 @@ def _unrolled(
         frames = network.normalise(primitive.encode(*place.into(rotations, pelvis), network.rest))
         given, future = frames[:, :HISTORY], frames[:, HISTORY:]
         history = network.normalise(primitive.encode(*place.into(drifted, pelvis[:, :HISTORY]), network.rest))
-        history = history + _disturbance(given, generator)
+        history = history + disturbance(given, generator)
         if previous is not None:
             history = torch.where(kept[:, None, None], previous, history)
         future = future + RETURN.to(future)[:, None] * (history - given)[:, -1:]
@@ -162,7 +162,8 @@ def drifted_posture(
     return drifted
 
 
-def _disturbance(history: Tensor, generator: torch.Generator) -> Tensor:
+def disturbance(history: Tensor, generator: torch.Generator) -> Tensor:
+    """What is added to a normalised history: noise of each frame, and what both frames share (`HISTORY_DRIFT`)."""
     noise = torch.randn(history.shape, generator=generator, device=history.device)
     drift = torch.randn(history[:, :1].shape, generator=generator, device=history.device)
     drift *= torch.rand(len(history), 1, 1, generator=generator, device=history.device) ** 2
@@ -219,6 +220,7 @@ def _add(totals: dict[str, Tensor], terms: dict[str, Tensor], count: int) -> Non
         totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value / count
 
 
-def _weighted(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+def weighted(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The terms with their weighted sum, `loss` (`PrimitiveWeights`; 1 for what is not named there)."""
     total = sum((getattr(WEIGHTS, name, 1.0) * value for name, value in terms.items()), torch.zeros(()))
     return {"loss": total, **terms}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -149,9 +149,9 @@ class PrimitiveModel(nn.Module):
         return self.vae.decode(raw.unflatten(1, latent.shape[1:]), history)
 
     def seen(self, condition: Condition, history: Float[Tensor, "batch 2 198"]) -> Condition:
-        """The condition with the history in its slot."""
+        """The condition with the history in its slot, beside what other slots hold."""
         known = torch.ones(history.shape[:2], dtype=torch.bool, device=history.device)
-        return Condition(condition.tokens, condition.mask, condition.sentence, {"history": (history, known)})
+        return replace(condition, slots={**condition.slots, "history": (history, known)})
 
 
 def save_primitives(folder: str | Path, network: PrimitiveModel, card: str) -> str:
