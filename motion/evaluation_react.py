@@ -10,8 +10,9 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,18 @@ from laban.files import atomic_path
 from models.body.model import BodyModel, load_body
 from models.data.pairs import FOLDS, Pair, swap
 from models.motion import Motion
+from motion.generate import GenerateConfig, generate
+from motion.metrics import kid
+from motion.reaction.baselines import alone_beside, nearest_partner, partners_of
 from motion.reaction.measures import measure, summary
 from motion.reaction.network import Reactor, digest_of, load_stage
+from motion.reaction.pair_encoder import PairEncoder, load_pair_encoder
 from motion.reaction.react import ReactConfig, react
 
-TRAINED = ("two-stage", "no-interaction", "one-stage", "joint", "scratch")
+TRAINED = ("two-stage", "pretrained", "no-interaction", "one-stage", "joint", "scratch")
 ROWS = ("real", *TRAINED, "live", "nearest", "beside")
-"""The captured partner; the variants of the network; the live one; the partner of the nearest actor among those of the
-other folds; the single-person generator, put beside the actor."""
+"""The captured partner; the variants of the network, of which `pretrained` has learnt from synthetic pairs first; the
+live one; the partner of the nearest actor of the other folds; the single-person generator, put beside the actor."""
 ALWAYS = ("real", "nearest")
 """Rows in which nothing is drawn: one seed says it all."""
 VERSION = 1
@@ -48,6 +53,8 @@ class Case:
     measured: dict[str, float]
     work: float
     """Seconds that making it took, for a second of motion."""
+    rows: tuple[tuple[float, ...], ...] = ()
+    """Embeddings of its windows by the pair encoder of the take's fold."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class Row:
     by_seed: tuple[float, ...]
     """Trajectory error under each seed."""
     work: float
+    kid: tuple[float, float] | None = None
+    """Against the real pairs, x 1000: mean over folds, and its standard error over them; None without the encoder."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,10 @@ class Asked:
         if unknown := [row for row in self.rows if row not in ROWS]:
             raise LabanError(f"--row {unknown[0]}; accepted: {', '.join(ROWS)}")
 
+    def seeds_of(self, row: str) -> int:
+        """How often a row is drawn."""
+        return 1 if row in ALWAYS else self.seeds
+
 
 def fold_folder(folder: Path, fold: int, variant: str, seed: int | None = None) -> Path:
     """Where a variant's network of a fold lies; with a seed, that of the way."""
@@ -92,29 +105,44 @@ def reactor_for(folder: Path, fold: int, variant: str, seed: int) -> Reactor:
     body = load_stage(fold_folder(folder, fold, variant) / "body")
     if body.config.whole:
         return Reactor(body, None, variant)
-    return Reactor(body, load_stage(fold_folder(folder, fold, variant, seed) / "way"), variant)
+    return Reactor(body, load_stage(_way_folder(folder, fold, variant, seed)), variant)
+
+
+def _way_folder(folder: Path, fold: int, variant: str, seed: int) -> Path:
+    """A variant's own way, else that of the seed, which variants share."""
+    own = fold_folder(folder, fold, variant) / "way"
+    return own if own.is_dir() else fold_folder(folder, fold, variant, seed) / "way"
 
 
 def evaluate_react(
     pairs: Sequence[Pair], asked: Asked, *, finished: Callable[[int], None] = lambda cases: None
 ) -> list[Row]:
     """The rows over all takes; `finished` is told of each case."""
-    rows = []
-    for row in asked.rows:
-        cases = [case for pair in pairs for case in _cases(row, pair, pairs, asked, finished)]
-        rows.append(row_of(row, cases))
-    return rows
+    found = {row: [case for pair in pairs for case in _cases(row, pair, pairs, asked, finished)] for row in asked.rows}
+    folds = {pair.take: pair.fold for pair in pairs}
+    return [replace(row_of(row, cases), kid=_kid(cases, found.get("real"), folds)) for row, cases in found.items()]
+
+
+def _kid(cases: Sequence[Case], real: Sequence[Case] | None, folds: Mapping[int, int]) -> tuple[float, float] | None:
+    """Kernel inception distance of a row, fold by fold: encoders of different folds have nothing in common."""
+    if real is None or not real[0].rows or not cases[0].rows:
+        return None
+    values = []
+    for fold in sorted(set(folds.values())):
+        made, true = (np.array([row for case in own if folds[case.take] == fold for row in case.rows])
+                      for own in (cases, real))  # fmt: skip
+        values.append(kid(made, true)[0])
+    return float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
 def _cases(
     row: str, pair: Pair, pairs: Sequence[Pair], asked: Asked, finished: Callable[[int], None]
 ) -> list[Case]:  # fmt: skip
     """Both directions of a take under each seed, from the cache where they are there."""
-    seeds = 1 if row in ALWAYS else asked.seeds
     found = []
     for turned in (False,) if asked.quick else (False, True):
         own = _part(swap(pair) if turned else pair, asked.seconds)
-        for seed in range(seeds):
+        for seed in range(asked.seeds_of(row)):
             path = asked.folder / "measured" / f"{_key(row, own, turned, seed, asked)}.json"
             if path.is_file():
                 found.append(Case(**json.loads(path.read_text(encoding="utf-8"))))
@@ -127,8 +155,6 @@ def _cases(
 
 
 def _part(pair: Pair, seconds: float | None) -> Pair:
-    from dataclasses import replace
-
     if seconds is None:
         return pair
     frames = min(pair.motion.frames, round(seconds * pair.motion.fps))
@@ -137,16 +163,25 @@ def _part(pair: Pair, seconds: float | None) -> Pair:
 
 
 def _measured(row: str, pair: Pair, pairs: Sequence[Pair], turned: bool, seed: int, asked: Asked) -> Case:
+    others = [swap(one) if turned else one for one in pairs if one.fold != pair.fold]
     body, began = load_body(), time.monotonic()
-    made = made_by(row, pair, pairs, seed, asked, body)
+    made = made_by(row, pair, others, seed, asked, body)
     work = (time.monotonic() - began) / pair.motion.seconds
-    return Case(pair.take, turned, seed, measure(made, pair.motion), work)
+    encoder = _encoder()
+    rows = [] if encoder is None else encoder.embed([made], pair.fold).astype(float).round(5).tolist()
+    return Case(pair.take, turned, seed, measure(made, pair.motion), work, tuple(map(tuple, rows)))
 
 
-def made_by(row: str, pair: Pair, pairs: Sequence[Pair], seed: int, asked: Asked, body: BodyModel) -> Motion:
-    """Both people of a take, the second as a row makes it from the first."""
-    from dataclasses import replace
+@lru_cache(maxsize=1)
+def _encoder() -> PairEncoder | None:
+    try:
+        return load_pair_encoder()
+    except LabanError:
+        return None
 
+
+def made_by(row: str, pair: Pair, others: Sequence[Pair], seed: int, asked: Asked, body: BodyModel) -> Motion:
+    """Both people of a take, the second as a row makes it from the first; `others` may be learnt from."""
     actor = pair.motion.actor(0)
     config = replace(asked.config, seed=seed)
     if row == "real":
@@ -156,13 +191,16 @@ def made_by(row: str, pair: Pair, pairs: Sequence[Pair], seed: int, asked: Asked
 
         checkpoint = fold_folder(asked.folder, pair.fold, "live")
         return react_online(actor, pair.text, checkpoint=checkpoint, config=LiveConfig(seed), body=body)
-    if row in ("nearest", "beside"):
-        from motion.reaction.baselines import beside, nearest_partner
-
-        if row == "beside":
-            return beside(actor, pair.text, seed)
-        return nearest_partner(actor, [one for one in pairs if one.fold != pair.fold])
+    if row == "nearest":
+        return nearest_partner(actor, partners_of(others, body), body=body)
+    if row == "beside":
+        return alone_beside(actor, others, pair.text, _alone, seed=seed, body=body)
     return react(actor, pair.text, checkpoint=reactor_for(asked.folder, pair.fold, row, seed), config=config, body=body)
+
+
+def _alone(text: str, seconds: float, seed: int) -> Motion:
+    """Somebody by the single-person generator."""
+    return generate([text], seconds, config=GenerateConfig(seed=seed, candidates=1))[0]
 
 
 def _key(row: str, pair: Pair, turned: bool, seed: int, asked: Asked) -> str:
@@ -171,8 +209,8 @@ def _key(row: str, pair: Pair, turned: bool, seed: int, asked: Asked) -> str:
     if row in TRAINED:
         folder = fold_folder(asked.folder, pair.fold, row)
         digests = [digest_of(folder / "body")]
-        way = fold_folder(asked.folder, pair.fold, row, seed) / "way"
-        digests += [digest_of(way)] if way.is_dir() and row not in ("one-stage", "joint") else []
+        if row not in ("one-stage", "joint"):
+            digests.append(digest_of(_way_folder(asked.folder, pair.fold, row, seed)))
     if row == "live":
         digests = [digest_of(fold_folder(asked.folder, pair.fold, "live") / "live")]
     about = [VERSION, row, pair.name, turned, seed, digests, pair.motion.frames, asked.seconds,
@@ -209,7 +247,7 @@ def seed_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def against(rows: Sequence[Row], own: str = "two-stage") -> dict[str, tuple[float, float, float]]:
-    """How much smaller the trajectory error of `own` is than that of other rows, metres: mean and interval over seeds."""
+    """How much smaller the trajectory error of `own` is than those of others, metres: mean and interval over seeds."""
     by_name = {row.row: row for row in rows}
     if own not in by_name:
         return {}
@@ -228,4 +266,5 @@ def plain(row: Row) -> dict[str, Any]:
     return {"row": row.row, "n": row.n, "seeds": row.seeds,
             "mean [95 %]": {name: [round(v, 4) for v in own] for name, own in row.figures.items()},
             "trajectory error over seeds [95 %]": [round(v, 4) for v in seed_interval(row.by_seed)],
-            "seconds a second": round(row.work, 3), "folds": FOLDS}  # fmt: skip
+            "KID x1000 [standard error over folds]": row.kid, "seconds a second": round(row.work, 3),
+            "folds": FOLDS}  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laban.cli.eval_navigate import navigate
+from laban.cli.eval_react import react
 from laban.cli.eval_timeline import timeline
 from laban.cli.options import Json, Seed, emit
 from laban.errors import LabanError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(timeline)
 app.command()(navigate)
+app.command()(react)
 
 Data = Annotated[Path, typer.Option("--data", help="Folder made by `laban data build`.")]
 Steps = Annotated[int, typer.Option("--steps", help="Denoising steps.", min=1)]

@@ -136,8 +136,11 @@ def read_actor(source: Path, actor: int | None, body: Path | None) -> tuple[Moti
 def licence_of(checkpoint: str | None, *, online: bool) -> str:
     """The licence of the weights that react."""
     from motion.reaction.network import load_reactor
+    from motion.reaction.online_network import load_live
 
-    return load_reactor(checkpoint or "reaction").config.licence or "no licence stated"
+    name = checkpoint or "reaction"
+    config = load_live(name).config if online else load_reactor(name).config
+    return config.licence or "no licence stated"
 
 
 def _react(
@@ -146,11 +149,13 @@ def _react(
 ) -> Motion:  # fmt: skip
     from dataclasses import replace
 
+    from motion.reaction.online import LiveConfig, react_online
     from motion.reaction.react import react
 
-    config = replace(config, seed=seed)
+    config, name = replace(config, seed=seed), checkpoint or "reaction"
     if online:
-        raise LabanError("--online: not trained yet")
+        live = LiveConfig(seed, config.steps, config.guidance, config.cleanup)
+        with progress("reacting", round(actor.seconds), quiet=writing.quiet) as advance:
+            return react_online(actor, text, checkpoint=name, config=live, body=writing.body, progress=advance)
     with progress("reacting", config.steps + config.way_steps, quiet=writing.quiet) as advance:
-        return react(actor, text, checkpoint=checkpoint or "reaction", config=config, body=writing.body,
-                     progress=advance)  # fmt: skip
+        return react(actor, text, checkpoint=name, config=config, body=writing.body, progress=advance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -156,13 +156,21 @@ def react_live(
 def react_online(
     actor: Motion, text: str | None = None, *, checkpoint: str | Path | PrimitiveModel = "reaction",
     config: LiveConfig = LiveConfig(), body: BodyModel | None = None, start: State | None = None,
+    progress: Callable[[int], None] = lambda seconds: None,
 ) -> Motion:  # fmt: skip
-    """Both people, the reactor made live: nothing of the actor's future was seen. At the actor's rate."""
+    """Both people, the reactor made live: nothing of the actor's future was seen. At the actor's rate.
+
+    `progress` is told of each second of motion.
+    """
     from motion.reaction.react import beside_actor, check_actor, held
 
     check_actor(actor)
     points, paths = seen_frames(resample(held(actor, FPS), FPS), body)
-    made = list(react_live(zip(points, paths, strict=True), text, checkpoint=checkpoint, config=config, start=start))
+    made = list[Frame]()
+    for frame in react_live(zip(points, paths, strict=True), text, checkpoint=checkpoint, config=config, start=start):
+        made.append(frame)
+        if len(made) % round(FPS) == 0:
+            progress(1)
     rotations, root = frames_motion(made)
     return beside_actor(actor, Motion(rotations, root, FPS))
 

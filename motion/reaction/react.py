@@ -244,7 +244,7 @@ def _turning(denoise: Denoise, angles: Float[Tensor, " windows"], own: slice) ->
     """Each window in its own frame: the way in columns `own` is turned there from the first window's, and back."""
 
     def call(x: Tensor, t: Tensor) -> Tensor:
-        away = (angles[0] - angles)[:, None].expand(x.shape[:2])
+        away = angles[0] - angles
         out = denoise(_with(x, own, turned(x[..., own], away)), t)
         return _with(out, own, turned(out[..., own], -away))
 

@@ -1,0 +1,242 @@
+"""Reactions: frames of reference, losses, networks that see a partner, windows, the command, and live."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from laban.cli import run
+from laban.errors import LabanError
+from models.body.model import load_body
+from models.data.pairs import Pair
+from models.diffusion.denoiser import PARTNER, Condition, Denoiser, DenoiserConfig
+from models.formats import write_motion
+from models.motion import Motion
+from models.objectives import pair_vectors
+from models.representation import pair as frames
+from models.rotations import yaw_rotation
+from models.training import TrainConfig, fit
+from motion.reaction.batches import ReactionBatches, tracks_of
+from motion.reaction.features import FPS, WAY, actor_alone, path_of, start_yaw, track_of, turned, way_of
+from motion.reaction.losses import ReactionWeights, body_loss, stray, way_loss, whole_loss
+from motion.reaction.network import Reactor, Stage, StageConfig, load_reactor, new_stage, save_stage
+from motion.reaction.react import ReactConfig, actor_of, react, windows_of
+
+SMALL = DenoiserConfig(WAY, 32, 2, 2, 64, patch=4, partner=78, partner_layers=1)
+
+
+class Words:
+    """A text encoder of one word."""
+
+    name, width = "words", 384
+
+    def encode(self, texts):  # type: ignore[no-untyped-def]
+        from models.text.encoder import TextFeatures
+
+        tokens = torch.ones(len(texts), 2, 384) / 20
+        return TextFeatures(tokens[:, 0], tokens, torch.ones(len(texts), 2, dtype=torch.bool))
+
+
+def wanderer(seed: int, frames: int = 130, fps: float = FPS) -> Motion:
+    """Somebody who glides about and turns, in closed form."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(frames) / fps
+    phase, rate = rng.uniform(0, 2 * math.pi, 3), rng.uniform(0.3, 0.8, 3)
+    yaw = 1.5 * np.sin(rate[2] * t * 2 + phase[2])
+    rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (1, frames, 55, 3, 3)).copy()
+    rotations[0, :, 0] = yaw_rotation(torch.from_numpy(yaw)).numpy()
+    root = np.stack([np.sin(rate[0] * t * 2 + phase[0]), np.full(frames, 0.95), np.cos(rate[1] * t * 2 + phase[1])], -1)
+    return Motion(rotations, root[None].astype(np.float32), fps)
+
+
+def facing_pair(seed: int, frames: int = 130) -> Pair:
+    """An actor and somebody always 0.8 m before them, face to face."""
+    actor = wanderer(seed, frames)
+    forward = actor.rotations[0, :, 0] @ np.array([0.0, 0.0, 0.8])
+    about = yaw_rotation(torch.tensor(math.pi)).numpy()
+    rotations = actor.rotations.copy()
+    rotations[0, :, 0] = rotations[0, :, 0] @ about
+    root = actor.root + forward[None].astype(np.float32)
+    both = Motion(np.concatenate([actor.rotations, rotations]), np.concatenate([actor.root, root]), actor.fps)
+    return Pair(f"pair{seed}", both, "they face one another", "made", "CC0")
+
+
+def small_stage(stage: str = "way", variant: str = "two-stage", **changes: object) -> Stage:
+    torch.manual_seed(0)
+    features = {"one-stage": 210, "joint": 415}.get(variant, 205) if stage == "body" else WAY
+    sizes = replace(SMALL, features=features, hint=variant == "joint", partner=0 if variant == "joint" else 78)
+    return new_stage(replace(StageConfig(stage, variant, sizes), **changes), load_body().joint_template)
+
+
+# ------------------------------------------------------------------------------------------------------------ frames
+
+
+def test_ways_come_back_and_turn_with_their_frame() -> None:
+    track = track_of(facing_pair(0).motion, ("x",))
+    angle = start_yaw(track.actor_path)
+    way = way_of(track.path, track.actor_path, angle)
+    assert torch.allclose(path_of(way, track.actor_path, angle), track.path, atol=1e-5)
+    assert torch.allclose(turned(way, angle - 0.7), way_of(track.path, track.actor_path, torch.tensor(0.7)), atol=1e-5)
+    seen = actor_alone(track.actor_points, track.actor_path, angle)
+    spin = torch.tensor(1.1)
+    place = turned(track.actor_path, spin) + torch.tensor([3.0, -2.0, 0, 0, 0])
+    points = track.actor_points @ yaw_rotation(spin).T + torch.tensor([3.0, 0, -2.0])
+    assert torch.allclose(actor_alone(points, place, start_yaw(place)), seen, atol=1e-4)  # wherever they are
+
+
+def test_ways_stray_smoothly_and_by_as_much_as_is_said() -> None:
+    path = track_of(facing_pair(1).motion, ("x",)).path.expand(400, -1, -1)
+    off = stray(path, torch.Generator().manual_seed(0), 1.0) - path
+    assert off[..., :2].std() == pytest.approx(0.07, rel=0.15)
+    assert float(off.diff(dim=1)[..., :3].abs().max()) < 0.03
+    assert torch.equal(stray(path, torch.Generator().manual_seed(0), 0.0)[..., :3], path[..., :3])
+
+
+# ---------------------------------------------------------------------------------------------------------- networks
+
+
+def test_a_partner_in_sight_changes_nothing_before_it_is_learnt() -> None:
+    plain = Denoiser(replace(SMALL, partner=0))
+    torch.nn.init.normal_(plain.out.weight)
+    seeing = Denoiser(SMALL)
+    seeing.load_state_dict({**seeing.state_dict(), **plain.state_dict()})
+    x, t = torch.randn(2, 10, WAY), torch.tensor([5, 900])
+    text = Condition(torch.randn(2, 3, 384), torch.ones(2, 3, dtype=torch.bool), torch.randn(2, 384))
+    partner = torch.randn(2, 10, 78), torch.ones(2, 10, dtype=torch.bool)
+    shown = replace(text, slots={PARTNER: partner})
+    assert torch.allclose(seeing(x, t, shown), plain(x, t, text), atol=1e-6)
+    torch.nn.init.normal_(seeing.partner.out.weight)  # type: ignore[union-attr]
+    assert not torch.allclose(seeing(x, t, shown), plain(x, t, text), atol=1e-3)
+    hidden = replace(text, slots={PARTNER: (partner[0], torch.zeros(2, 10, dtype=torch.bool))})
+    assert torch.isfinite(seeing(x, t, hidden)).all()
+
+
+def test_vectors_between_people_count_where_they_are_near() -> None:
+    first, second = torch.zeros(1, 4, 2, 3), torch.tensor([[0.05, 0, 0], [2.0, 0, 0]]).expand(1, 4, 2, 3)
+    near, far = first.clone(), first + torch.tensor([0, 0, 3.0])
+    moved = torch.tensor([0.04, 0.0, 0.0])
+    assert pair_vectors(near, second, near, second).sum() == 0
+    error = pair_vectors(near + moved, second, near, second)
+    assert (error > 20 * pair_vectors(far + moved, second, far, second)).all()
+    assert torch.allclose(pair_vectors(near + moved, second + moved, near, second), torch.zeros(1, 4))  # both moved
+
+
+@pytest.mark.parametrize("variant", ["two-stage", "one-stage", "joint"])
+def test_losses_of_the_body_are_finite_and_reach_what_learns(variant: str) -> None:
+    tracks = tracks_of([facing_pair(0, 50)], quiet=True)
+    network = small_stage("body", variant)
+    batch = ReactionBatches(tracks, Words(), batch=3, seconds=2)(0)
+    loss = body_loss if variant == "two-stage" else whole_loss
+    terms = loss(network, batch, torch.Generator().manual_seed(0), ReactionWeights())
+    terms["loss"].backward()
+    assert all(torch.isfinite(value) for value in terms.values())
+    assert float(terms["interaction"]) > 0
+    assert network.denoiser.out.weight.grad.abs().sum() > 0  # type: ignore[union-attr]
+
+
+def test_following_an_actor_is_learnt(tmp_path: Path) -> None:
+    """A tiny network must learn to stay 0.8 m before somebody it has not learnt from."""
+    tracks = tracks_of([facing_pair(seed) for seed in range(12)], quiet=True)
+    batches = ReactionBatches(tracks, Words(), batch=16, seconds=3, sped=True)
+    config = TrainConfig(steps=160, lr=4e-3, muon_lr=0.02, warmup=10, ema=0.95, precision="32-true")
+    network = fit(small_stage().train(), way_loss, batches, config, tmp_path, progress=False)
+    held = facing_pair(100)
+    reactor = Reactor(small_stage("body"), replace_seconds(network, 3.0))
+    from motion.reaction.react import way_beside
+
+    actor = actor_of(held.motion.actor(0), load_body())
+    text = Condition(torch.ones(1, 2, 384) / 20, torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 384) / 20)
+    with torch.inference_mode():
+        path = way_beside(reactor.way, actor, text, ReactConfig(temperature=0.0))  # type: ignore[arg-type]
+    true = track_of(held.motion, ("x",)).path
+    error = (path[: len(true), :2] - true[:, :2]).norm(dim=-1).mean()
+    still = (true[:, :2] - true[:, :2].mean(0)).norm(dim=-1).mean()
+    assert float(error) < 0.25 < 0.6 * float(still) + 0.25
+    facing = torch.cos(frames.yaw_of(path[: len(true)]) - frames.yaw_of(true)).mean()
+    assert float(facing) > 0.8
+
+
+def replace_seconds(network: Stage, seconds: float) -> Stage:
+    network.config = replace(network.config, seconds=seconds)
+    return network
+
+
+def test_checkpoints_come_back_and_name_what_is_missing(tmp_path: Path) -> None:
+    network = small_stage("body")
+    with torch.no_grad():
+        network.denoiser.out.weight.normal_()
+    save_stage(tmp_path / "body", network, "card")
+    with pytest.raises(LabanError, match="way"):
+        load_reactor(tmp_path)
+    save_stage(tmp_path / "way", small_stage(), "card")
+    loaded = load_reactor(tmp_path)
+    assert loaded.body.config == network.config
+    assert torch.allclose(loaded.body.denoiser.out.weight, network.denoiser.out.weight, atol=0.02)
+    with pytest.raises(LabanError, match="laban train reaction"):
+        load_reactor(tmp_path / "nowhere")
+
+
+# ------------------------------------------------------------------------------------------------------- a whole pair
+
+
+@pytest.fixture(scope="module")
+def reactor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reaction")
+    for stage in ("way", "body"):
+        network = small_stage(stage, seconds=2.0)
+        torch.nn.init.normal_(network.denoiser.out.weight, std=0.02)
+        save_stage(folder / stage, network, "card")
+    return folder
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(30.0, 61), (24.0, 33), (120.0, 700)])
+def test_a_pair_has_the_actors_frames_and_rate(reactor: Path, fps: float, frames: int) -> None:
+    actor = wanderer(3, frames, fps)
+    pair = react(actor, None, checkpoint=reactor, config=ReactConfig(steps=2, way_steps=2))
+    assert (pair.actors, pair.frames, pair.fps) == (2, frames, fps)
+    assert np.array_equal(pair.rotations[0], actor.rotations[0])
+    again = react(actor, None, checkpoint=reactor, config=ReactConfig(steps=2, way_steps=2))
+    other = react(actor, None, checkpoint=reactor, config=ReactConfig(steps=2, way_steps=2, seed=1))
+    assert np.array_equal(pair.root, again.root)
+    assert not np.array_equal(pair.root, other.root)
+
+
+def test_a_reaction_moves_with_its_world(reactor: Path) -> None:
+    """An actor who is elsewhere, and turned, gets the same partner there; also across windows."""
+    actor = wanderer(4, 150)
+    config = ReactConfig(steps=2, way_steps=3, cleanup=False)
+    assert len(windows_of(load_reactor(reactor).body, 150)) > 1
+    spin = yaw_rotation(torch.tensor(0.9)).numpy().astype(np.float32)
+    rest = load_body().joint_template[0].numpy()
+    moved = replace(actor, rotations=actor.rotations.copy())
+    moved.rotations[:, :, 0] = spin @ actor.rotations[:, :, 0]
+    moved = replace(moved, root=((actor.root + rest) @ spin.T - rest + np.float32([2, 0, -1])).astype(np.float32))
+    here, there = (react(one, None, checkpoint=reactor, config=config).root[1] + rest for one in (actor, moved))
+    assert np.allclose(here @ spin.T + np.float32([2, 0, -1]), there, atol=2e-3)
+
+
+def test_bad_actors_are_refused_in_one_line(reactor: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = facing_pair(0, 40).motion
+    with pytest.raises(LabanError, match="2 people"):
+        react(pair, None, checkpoint=reactor)
+    with pytest.raises(LabanError, match="0.25 s"):
+        react(wanderer(0, 5), None, checkpoint=reactor)
+    with pytest.raises(LabanError, match="NaN"):
+        replace(wanderer(0), root=np.full((1, 130, 3), np.nan, np.float32))
+    with pytest.raises(LabanError, match="--temperature"):
+        ReactConfig(temperature=-1)
+    write_motion(pair, tmp_path / "duet.npz")
+    options = ["--checkpoint", str(reactor), "--steps", "2", "-o", str(tmp_path / "out.npz")]
+    assert run(["react", str(tmp_path / "duet.npz"), *options]) == 2
+    assert "--actor 0" in capsys.readouterr().err
+    assert run(["react", str(tmp_path / "duet.npz"), "dance", "--actor", "5", *options]) == 2
+    assert "accepted: 0 to 1" in capsys.readouterr().err
+    assert not (tmp_path / "out_0.npz").exists()
+    assert run(["react", str(tmp_path / "duet.npz"), "dance", "--actor", "1", *options, "--json"]) == 0
+    assert (tmp_path / "out_0.npz").is_file()
+    assert (tmp_path / "out_1.npz").is_file()
