@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from models.body.skeleton import JOINT_NAMES, NUM_BODY, PARENTS
 from models.motion import Motion
+from viz.contact import highlighted
 from viz.renderer import CLAY, Mesh
 from viz.skeleton import ball_sizes, side_colors, skeleton_mesh
 
@@ -38,6 +39,8 @@ class Cast:
     body: BodyModel
     colors: tuple[Color | None, ...] = CLOTHES
     skeleton: bool = False
+    contacts: bool = False
+    """Colour where people touch (`viz.contact`); stick figures have no skin to touch with."""
 
     def joints(self, motion: Motion) -> Float32[ndarray, "actors frames joints 3"]:
         """World positions of the joints, in metres: 55, or the 22 of the body for stick figures."""
@@ -73,10 +76,11 @@ class Cast:
             return self._skeletons(part)
         faces, paints = self._faces(), [self._paint(actor) for actor in range(part.actors)]
         bodies = [self._skinned(part, actor) for actor in range(part.actors)]
-        return [
+        people = [
             [Mesh(bodies[actor][frame], faces, *paints[actor]) for actor in range(part.actors)]
             for frame in range(part.frames)
         ]
+        return [highlighted(meshes) for meshes in people] if self.contacts else people
 
     def _skinned(self, motion: Motion, actor: int) -> Float32[ndarray, "frames vertices 3"]:
         import torch

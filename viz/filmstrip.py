@@ -129,7 +129,7 @@ def pick_frames(motion: Motion, count: int) -> Int[ndarray, " count"]:
 def _cast(body: BodyModel | None, look: Look) -> Cast:
     from models.body.model import load_body
 
-    return Cast(body or load_body(), look.colors, look.skeleton)
+    return Cast(body or load_body(), look.colors, look.skeleton, look.contacts)
 
 
 def _picture(meshes: Sequence[Mesh], camera: Camera, look: Look) -> Picture:

@@ -46,6 +46,8 @@ class Look:
     azimuth: float | None = None
     colors: tuple[Color | None, ...] = CLOTHES
     skeleton: bool = False
+    contacts: bool = False
+    """Colour where people touch one another."""
     studio: Studio = STUDIO
     room: Room | None = None
 
@@ -108,7 +110,7 @@ def shots(motion: Motion, look: Look, *, body: BodyModel | None = None) -> Gener
     """The pictures of a motion, one a frame, drawn as they are asked for."""
     from models.body.model import load_body
 
-    cast = Cast(body or load_body(), look.colors, look.skeleton)
+    cast = Cast(body or load_body(), look.colors, look.skeleton, look.contacts)
     joints = cast.joints(motion)
     path = look.cameras(joints, motion.fps)
     scenery, studio = look.scenery(path, joints, motion.fps), look.lit(float(path.azimuths[0]))

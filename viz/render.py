@@ -34,15 +34,17 @@ def render_motion(
 
     mp4 and gif are films of `size` (width, height) at `fps`; png, jpg and webp are filmstrips of six poses, as high as
     `size` says and as wide as they need. `body` is the open body unless given; `camera` is `follow`, `fixed` or
-    `orbit`. Raises LabanError for a bad size, suffix, camera or renderer, and for a file that cannot be written.
+    `orbit`. Where people touch one another they are coloured. Raises LabanError for a bad size, suffix, camera or
+    renderer, and for a file that cannot be written.
     """
     path = Path(path)
     check_suffix(path, VIDEO_SUFFIXES + PICTURE_SUFFIXES)
-    look = Look(size=size, renderer=renderer, camera=camera)
+    touching = motion.actors > 1
+    look = Look(size=size, renderer=renderer, camera=camera, contacts=touching)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return film(motion, path, look, fps=fps, body=body, progress=progress)
     count = min(POSES, motion.frames)
-    look = Look(size=strip_size(size[1], count), renderer=renderer)
+    look = Look(size=strip_size(size[1], count), renderer=renderer, contacts=touching)
     save_picture(filmstrip(motion, count, look, body=body), path)
     return count
 

@@ -40,6 +40,7 @@ def command(  # noqa: PLR0913
     renderer: Annotated[str, typer.Option(help="auto, numba or pyrender.")] = "auto",
     color: Annotated[list[str] | None, typer.Option(help="Clothes as RRGGBB; once for each person.")] = None,
     skeleton: Annotated[bool, typer.Option("--skeleton", help="Joints and bones instead of bodies.")] = False,
+    contacts: Annotated[bool, typer.Option("--contacts/--no-contacts", help="Colour where people touch.")] = True,
     body: Body = None,
     json: Json = False,
 ) -> None:
@@ -53,7 +54,7 @@ def command(  # noqa: PLR0913
     outputs = output or [Path("out") / f"{source.stem}{'.png' if bare or timeline else '.mp4'}"]
     check_outputs(outputs, figure=bare or timeline is not None)
     look = Look(size=parse_size(size), renderer=renderer, camera=camera, azimuth=azimuth, skeleton=skeleton,
-                colors=tuple(parse_color(c) for c in color) if color else CLOTHES)  # fmt: skip
+                contacts=contacts, colors=tuple(parse_color(c) for c in color) if color else CLOTHES)  # fmt: skip
     score_file = source if bare else timeline
     score = read_timeline(score_file) if score_file else None
     motion, model = (None, None) if bare else read_part(source, body, frames)
