@@ -31,7 +31,7 @@ from motion.reaction.baselines import alone_beside, nearest_partner, partners_of
 from motion.reaction.measures import measure, summary
 from motion.reaction.network import Reactor, digest_of, load_stage
 from motion.reaction.pair_encoder import PairEncoder, load_pair_encoder
-from motion.reaction.react import ReactConfig, react
+from motion.reaction.react import ReactConfig, react, seam
 
 TRAINED = ("two-stage", "pretrained", "no-interaction", "one-stage", "joint", "scratch")
 ROWS = ("real", *TRAINED, "live", "nearest", "beside")
@@ -169,7 +169,10 @@ def _measured(row: str, pair: Pair, pairs: Sequence[Pair], turned: bool, seed: i
     work = (time.monotonic() - began) / pair.motion.seconds
     encoder = _encoder()
     rows = [] if encoder is None else encoder.embed([made], pair.fold).astype(float).round(5).tolist()
-    return Case(pair.take, turned, seed, measure(made, pair.motion), work, tuple(map(tuple, rows)))
+    measured = measure(made, pair.motion)
+    if row in TRAINED:
+        measured["seam jerk"] = seam(made, reactor_for(asked.folder, pair.fold, row, seed).body)
+    return Case(pair.take, turned, seed, measured, work, tuple(map(tuple, rows)))
 
 
 @lru_cache(maxsize=1)
@@ -195,7 +198,8 @@ def made_by(row: str, pair: Pair, others: Sequence[Pair], seed: int, asked: Aske
         return nearest_partner(actor, partners_of(others, body), body=body)
     if row == "beside":
         return alone_beside(actor, others, pair.text, _alone, seed=seed, body=body)
-    return react(actor, pair.text, checkpoint=reactor_for(asked.folder, pair.fold, row, seed), config=config, body=body)
+    reactor = reactor_for(asked.folder, pair.fold, row, seed)
+    return react(actor, pair.text, checkpoint=reactor, config=config, body=body)
 
 
 def _alone(text: str, seconds: float, seed: int) -> Motion:

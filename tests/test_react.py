@@ -25,7 +25,10 @@ from motion.reaction.batches import ReactionBatches, tracks_of
 from motion.reaction.features import FPS, WAY, actor_alone, path_of, start_yaw, track_of, turned, way_of
 from motion.reaction.losses import ReactionWeights, body_loss, stray, way_loss, whole_loss
 from motion.reaction.network import Reactor, Stage, StageConfig, load_reactor, new_stage, save_stage
-from motion.reaction.react import ReactConfig, actor_of, react, windows_of
+from motion.reaction.online import LiveReaction, react_live, seen_frames
+from motion.reaction.online_network import new_live
+from motion.reaction.online_training import AnswerBatches, duets_of, live_loss
+from motion.reaction.react import ReactConfig, actor_of, react, way_beside, windows_of
 
 SMALL = DenoiserConfig(WAY, 32, 2, 2, 64, patch=4, partner=78, partner_layers=1)
 
@@ -141,14 +144,12 @@ def test_losses_of_the_body_are_finite_and_reach_what_learns(variant: str) -> No
 
 def test_following_an_actor_is_learnt(tmp_path: Path) -> None:
     """A tiny network must learn to stay 0.8 m before somebody it has not learnt from."""
-    tracks = tracks_of([facing_pair(seed) for seed in range(12)], quiet=True)
+    tracks = tracks_of([facing_pair(seed) for seed in range(8)], quiet=True)
     batches = ReactionBatches(tracks, Words(), batch=16, seconds=3, sped=True)
-    config = TrainConfig(steps=160, lr=4e-3, muon_lr=0.02, warmup=10, ema=0.95, precision="32-true")
+    config = TrainConfig(steps=120, lr=4e-3, muon_lr=0.02, warmup=10, ema=0.95, precision="32-true")
     network = fit(small_stage().train(), way_loss, batches, config, tmp_path, progress=False)
     held = facing_pair(100)
     reactor = Reactor(small_stage("body"), replace_seconds(network, 3.0))
-    from motion.reaction.react import way_beside
-
     actor = actor_of(held.motion.actor(0), load_body())
     text = Condition(torch.ones(1, 2, 384) / 20, torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 384) / 20)
     with torch.inference_mode():
@@ -240,3 +241,33 @@ def test_bad_actors_are_refused_in_one_line(reactor: Path, tmp_path: Path, capsy
     assert run(["react", str(tmp_path / "duet.npz"), "dance", "--actor", "1", *options, "--json"]) == 0
     assert (tmp_path / "out_0.npz").is_file()
     assert (tmp_path / "out_1.npz").is_file()
+
+
+# ------------------------------------------------------------------------------------------------------------- live
+
+
+def test_live_primitives_learn_only_what_sees_the_actor() -> None:
+    network = new_live()
+    batch = AnswerBatches(duets_of([facing_pair(0, 40)]), Words(), network.rest, batch=2)(0)
+    terms = live_loss(network, batch, torch.Generator().manual_seed(0))
+    terms["loss"].backward()
+    assert all(torch.isfinite(value) for value in terms.values())
+    touched = {name for name, value in network.named_parameters() if value.grad is not None}
+    assert touched
+    assert all(".partner" in name for name in touched)
+
+
+def test_a_live_reactor_answers_every_frame_from_the_past_alone() -> None:
+    network = new_live().requires_grad_(False)
+    points, path = seen_frames(wanderer(1, 20, 30.0))
+    other = path.clone()
+    other[12:, 0] += 3.0  # somebody who jumps away: not known before it happened
+    both = [list(react_live(zip(points, own, strict=True), checkpoint=network)) for own in (path, other)]
+    assert [frame.index for frame in both[0]] == list(range(20))
+    for early, late in zip(both[0][:13], both[1][:13], strict=True):
+        assert np.array_equal(early.root, late.root)
+    distance = np.linalg.norm(both[0][0].root[[0, 2]] - path[0, :2].numpy())
+    assert 0.5 < distance < 1.2
+    live = LiveReaction(network)
+    with pytest.raises(LabanError, match="NaN"):
+        live.see(points[0] * float("nan"), path[0])

@@ -41,6 +41,7 @@ def react(  # noqa: PLR0913
     one_way: Annotated[bool, typer.Option("--one-way", help="Role A as the actor only.")] = False,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Denoising steps of each stage.")] = 10,
     temperature: Annotated[float, typer.Option("--temperature", help="How varied ways are.")] = 0.5,
+    hold: Annotated[bool, typer.Option("--hold/--no-hold", help="Close the last gap between hands.")] = True,
     json: Json = False,
 ) -> None:
     """Reactions to people who were not learnt from: 4 folds over all takes, with intervals."""
@@ -49,7 +50,7 @@ def react(  # noqa: PLR0913
     from motion.evaluation_react import Asked, against, evaluate_react, plain
     from motion.reaction.react import ReactConfig
 
-    config = ReactConfig(steps, steps, temperature)
+    config = ReactConfig(steps, steps, temperature, hold=hold)
     rows = tuple(row or ("real", "two-stage", "one-stage", "no-interaction", "joint", "nearest", "beside"))
     asked = Asked(folder, rows, seeds, config, seconds, one_way)
     pairs = mocap_pairs(MotionDataset.open(data))

@@ -55,6 +55,9 @@ def command(  # noqa: PLR0913
     cleanup: Annotated[
         bool, typer.Option("--cleanup/--no-cleanup", help="Lock the reactor's planted feet and take out tremble.")
     ] = True,
+    hold: Annotated[
+        bool, typer.Option("--hold/--no-hold", help="Close the last gap where hands all but hold each other.")
+    ] = True,
     fps: Annotated[float | None, typer.Option("--fps", help="Frame rate of what is written [the actor's].")] = None,
     size: Annotated[str, typer.Option("--size", help="Picture size, WIDTHxHEIGHT.")] = "512x512",
     body: Body = None,
@@ -70,7 +73,7 @@ def command(  # noqa: PLR0913
     outputs = output or [Path("out") / f"{source.stem}-pair.mp4"]
     targets = check_outputs(outputs, n)
     writing = Writing(parse_size(size), fps, load_body(body), json)
-    config = ReactConfig(steps, steps, temperature, guidance, seed, cleanup, device.value)
+    config = ReactConfig(steps, steps, temperature, guidance, seed, cleanup, hold, device.value)
     given, remarks = read_actor(source, actor, body)
     made = [_react(given, text, checkpoint, config, seed + k, writing, online=online) for k in range(n)]
     written = [name for pair, paths in zip(made, targets, strict=True) for name in writing.write(pair, paths)]

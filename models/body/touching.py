@@ -88,10 +88,12 @@ def join_hands(
     fade: float = FADE,
     places: Float[ndarray, "holds 3"] | None = None,
     relaxed: bool = False,
+    still: int | None = None,
 ) -> Motion:
     """The motion with those hands brought together (palm centres within `TOUCH`), as far as arms reach.
 
-    They meet half-way, or at `places`. Only the arms change, from `fade` seconds before a hold to as long after it.
+    They meet half-way, at `places`, or where the hand of person `still` is. Only the arms change, from `fade` seconds
+    before a hold to as long after it.
     Hands keep their global rotation, or, `relaxed`, follow their forearms: for hands that have a long way to go.
     """
     _need_two(motion)
@@ -101,7 +103,7 @@ def join_hands(
         current = replace(motion, rotations=rotations)
         poses = _poses(current, rest)
         centres = np.stack([_palms(pose, one) for pose, one in zip(poses, rest, strict=True)])
-        moves = _moves(centres, holds, round(fade * motion.fps), places)
+        moves = _moves(centres, holds, round(fade * motion.fps), places, still)
         for person in (0, 1):
             for side, arm in enumerate(ARMS):
                 if moves[person, side].any():
@@ -113,7 +115,7 @@ def join_hands(
 
 
 def _moves(
-    centres: Palms, holds: tuple[Hold, ...], fade: int, places: Float[ndarray, "holds 3"] | None
+    centres: Palms, holds: tuple[Hold, ...], fade: int, places: Float[ndarray, "holds 3"] | None, still: int | None
 ) -> Float[ndarray, "people 2 frames 3"]:
     """How far each hand goes: half of the gap while it holds, eased in before and out after with what it had there."""
     frames = centres.shape[1]
@@ -125,6 +127,8 @@ def _moves(
         gap = hands[1] - hands[0]
         short = gap * np.minimum(1.0, TOUCH / np.linalg.norm(gap, axis=-1, keepdims=True).clip(1e-9))
         middle = hands.mean(0) if places is None else places[number]
+        if still is not None:
+            middle = hands[still] + (0.5 - still) * short
         share = np.clip(1 - np.abs(here - inside) / max(fade, 1), 0.0, 1.0)
         share = share * share * (3 - 2 * share)
         for person, side, sign in ((0, hold.first, -0.5), (1, hold.second, 0.5)):

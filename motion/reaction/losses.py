@@ -25,6 +25,8 @@ from motion.reaction.features import (
 )
 from motion.reaction.network import Stage, beside
 
+SKEW = 0.4
+"""Radians: the deviation by which windows' frames are turned off the actor's first heading, in training."""
 CREEP = 0.005
 """Decimetres per frame below which a resting foot's speed is punished by its square, above by its size."""
 
@@ -72,6 +74,7 @@ def way_loss(
 ) -> dict[str, Tensor]:
     """x0 regression of the reactor's way, and of how it changes (InterGen's velocity and relative orientation)."""
     angle = start_yaw(batch.actor_path)
+    angle = angle + SKEW * torch.randn(angle.shape, generator=generator, device=angle.device)
     x = way_of(batch.path, batch.actor_path, angle)
     condition = beside(batch.condition, actor_alone(batch.actor_points, batch.actor_path, angle))
     predicted, signal = _denoised(network, x, condition, batch.mask, generator, weights)

@@ -137,7 +137,7 @@ def seen_frames(
     actor: Motion, body: BodyModel | None = None
 ) -> tuple[Float[Tensor, "frames 24 3"], Float[Tensor, "frames 5"]]:
     """World points (22 joints, two knuckles) and trajectory of one person, frame by frame, at the motion's rate."""
-    rest = pair.rest_points(actor, body or load_body())[0]
+    rest = pair.rest_joints(actor, body or load_body())[0]
     rotations = torch.from_numpy(np.asarray(actor.rotations[0, :, :NUM_BODY], np.float64))
     pelvis = torch.from_numpy(np.asarray(actor.root[0], np.float64)) + rest[0]
     return points_of(rotations, pelvis, rest).float(), pair.trajectory(rotations, pelvis).float()

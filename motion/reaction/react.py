@@ -15,7 +15,9 @@ from torch import Tensor
 from laban.errors import LabanError
 from models.body.cleanup import clean_up
 from models.body.model import BodyModel, load_body
+from models.body.pose import motion_joints
 from models.body.skeleton import NUM_BODY, NUM_JOINTS
+from models.body.touching import held_hands, join_hands
 from models.devices import fast_inference, pick_device
 from models.diffusion.denoiser import PARTNER, Condition
 from models.diffusion.sampler import Denoise, Hooks, SamplerConfig, Window, batched_guidance, sample, windowed
@@ -41,6 +43,10 @@ SHORTEST, LONGEST = 0.5, 600.0
 """Seconds that an actor's motion may last."""
 OVERLAP = 30
 """Frames that neighbouring windows share when the actor outlasts the training window."""
+SPARE = 6
+"""Frames by which one window may outlast those it was trained on."""
+JERK = 3
+"""Differences over time that make jerk of places."""
 WORDS = 300
 """Characters of a text."""
 
@@ -57,7 +63,9 @@ class ReactConfig:
     """How strictly the text is followed; 1 is unguided."""
     seed: int = 0
     cleanup: bool = True
-    """Take out tremble and lock planted feet; False: as the network made it."""
+    """Take out tremble, lock planted feet; False: as the network made it."""
+    hold: bool = True
+    """Close the gap where the reactor's hand moves along with one of the actor's (`models.body.touching`)."""
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -98,7 +106,14 @@ def react(
     condition = _condition(reactor.config.text, text, device)
     with torch.inference_mode(), fast_inference(device):
         features, path = made(reactor, seen, condition, config, told)
-    return together(actor, features.cpu(), path.cpu(), reactor.body.rest.cpu(), cleanup=config.cleanup)
+    both = together(actor, features.cpu(), path.cpu(), reactor.body.rest.cpu(), cleanup=config.cleanup)
+    return joined(both, body) if config.hold else both
+
+
+def joined(both: Motion, body: BodyModel | None = None) -> Motion:
+    """Hands that all but hold each other do; only the reactor's arms move."""
+    held = join_hands(both, held_hands(both, body), body, still=0)
+    return replace(both, rotations=np.concatenate([both.rotations[:1], held.rotations[1:]]))
 
 
 def check_actor(actor: Motion) -> None:
@@ -209,9 +224,27 @@ def _whole(
     return network.restore(out[:, :BODY]), path_of(out[:, own], actor.path, angles[0])
 
 
+def seam(both: Motion, network: Stage) -> float:
+    """Mean jerk of the reactor where windows overlap, as a share of that elsewhere; NaN where there is one window."""
+    frames = math.ceil(both.seconds * FPS)
+    windows = windows_of(network, frames)
+    shared = np.zeros(both.frames, bool)
+    for before, after in zip(windows, windows[1:], strict=False):
+        first, last = (round(place / FPS * both.fps) for place in (after.start, before.stop))
+        shared[first:last] = True
+    if not shared.any() or both.frames < JERK + 1:
+        return math.nan
+    size = np.linalg.norm(np.diff(motion_joints(both.actor(1))[0].astype(np.float64), JERK, axis=0), axis=-1).mean(1)
+    inside = shared[JERK:]
+    return float(size[inside].mean() / size[~inside].mean())
+
+
 def windows_of(network: Stage, frames: int) -> list[Window]:
     """Windows of the network over a motion; their weights sum to one at every frame."""
-    return overlapping_windows(frames, round(network.config.seconds * FPS), OVERLAP)
+    longest = round(network.config.seconds * FPS)
+    if frames <= longest + SPARE:
+        return [Window(0, frames, torch.ones(frames, 1))]
+    return overlapping_windows(frames, longest, OVERLAP)
 
 
 def _on_windows(
