@@ -22,7 +22,6 @@ from numpy import ndarray
 
 from laban.errors import LabanError
 from laban.files import atomic_path
-from models.body.cleanup import clean_up
 from models.body.model import BodyModel, load_body
 from models.body.pose import motion_joints
 from models.motion import Motion
@@ -30,14 +29,15 @@ from models.objectives import foot_skate, jerk
 from models.scene.reading import read_scene
 from models.scene.rooms import make_room, routes
 from models.scene.scene import Scene
+from motion.navigation.footing import finished
 from motion.navigation.goal_policy import GoalPolicy
 from motion.navigation.metrics import diversity, measure
 from motion.navigation.routes import NEAR
+from motion.navigation.settling import state_of
 from motion.navigation.surveyed import Surveyed, survey
 from motion.navigation.tasks import Place, Task
-from motion.navigation.tour import Guides, by_own_way, state_of, tour
+from motion.navigation.tour import Guides, by_own_way, tour
 from motion.navigation.walking import Lead, Search, walk
-from motion.primitives.choice import motions_of
 from motion.primitives.network import PrimitiveModel
 from motion.primitives.rollout import Made
 
@@ -136,7 +136,7 @@ def gone(row: str, walkers: Walkers, room: Surveyed, cases: Sequence[tuple[Place
 
 
 def _motion(made: Sequence[Made], walkers: Walkers) -> Motion:
-    return clean_up(motions_of(made, walkers.network)[0], walkers.body, follow=False)
+    return finished(made, walkers.network, walkers.body)
 
 
 def _in_world(walkers: Walkers, room: Surveyed, path: Float[ndarray, "points 2"], seed: int, *, search: bool) -> Motion:

@@ -15,7 +15,7 @@ from laban.cli import run
 from laban.cli.navigate import asked
 from laban.errors import LabanError
 from models.body.model import OPEN_BODY, load_body
-from models.body.skeleton import JOINT, NUM_BODY
+from models.body.skeleton import JOINT
 from models.diffusion.denoiser import DenoiserConfig
 from models.motion import Motion
 from models.representation import primitive
@@ -24,7 +24,7 @@ from models.scene.rooms import make_room
 from models.scene.scene import Scene, SceneObject
 from motion.evaluation_navigate import Asked, Result, cases_of, rooms_of, summary
 from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, digest_of, save_goal_policy
-from motion.navigation.settling import Settler, arms_towards, between, eased, facing_ahead, planted, shape_distance
+from motion.navigation.settling import arms_towards, between, eased, facing_ahead, planted, shape_distance
 from motion.navigation.stance import aimed, slid, soles, stand_firm, turned
 from motion.navigation.surveyed import Surveyed, survey
 from motion.navigation.tasks import Task, check_order, read_task
@@ -283,23 +283,6 @@ def test_the_way_back_up_begins_and_ends_where_the_way_down_does() -> None:
     done = eased(motion)
     assert done.root[0, [0, -1]].tolist() == motion.root[0, [0, -1]].tolist()
     assert np.abs(np.diff(done.root[0, :3, 0])).max() <= np.diff(motion.root[0, :, 0]).max()
-
-
-def test_sitting_ends_in_the_pose_and_standing_up_gets_up(network: PrimitiveModel, room: Surveyed) -> None:
-    body = load_body(OPEN_BODY)
-    name = next(one.name for one in room.scene.objects if one.affords == "sit")
-    settler = Settler(network, body, room)
-    target = settler.target(name, "sit")
-    x, z = target.spot
-    start = standing(network, 1, places=torch.tensor([[x, 0.0, z]]), headings=torch.tensor([target.heading]),
-                     dtype=torch.float32)  # fmt: skip
-    down = settler.settle(start, target, "a person sits down", lambda n: None)
-    pelvis = down.root[0] + network.rest[0].numpy()
-    assert pelvis[-1] == pytest.approx(target.pose.pelvis.numpy(), abs=1e-3)
-    assert down.rotations[0, -1, JOINT["left_knee"]] == pytest.approx(target.pose.rotations[4].numpy(), abs=1e-3)
-    seated = State(torch.from_numpy(down.rotations[:, -2:, :NUM_BODY]), torch.from_numpy(pelvis[None, -2:]))
-    up = settler.rise(seated, "a person stands up", lambda n: None)
-    assert up.root[0, -1, 1] + network.rest[0, 1] > 0.75
 
 
 def test_two_legs_are_brought_together(network: PrimitiveModel) -> None:

@@ -9,6 +9,7 @@ as near to where it was as that allows.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,8 +37,8 @@ FLESH = 0.10
 """Metres of flesh below a hip joint of somebody who sits, before it is measured."""
 ABDUCTION = 0.10
 """Radians that a knee points outwards."""
-STEPS, RATE = 70, 0.012
-"""Of the fitting: Adam steps, and radians or metres that the first ones go."""
+STEPS, LYING, RATE = 70, 150, 0.012
+"""Of the fitting: Adam steps, those of somebody who lies, and radians or metres that the first ones go."""
 SPARSE = 3
 """Every third vertex is fitted."""
 ARM: tuple[int, ...] = (16, 17, 18, 19)
@@ -49,10 +50,15 @@ LAID: tuple[tuple[int, ...], ...] = ((4, 7), (5, 8), (15,), (20, *range(25, 40))
 """Joints whose skin rests on the floor of somebody who sits, and on the bed of somebody who lies: legs, head, hands."""
 HANDS: tuple[tuple[int, tuple[int, int]], ...] = ((20, (1, 4)), (21, (2, 5)))
 """Wrists, each with the hip and knee of the thigh that its hand lies on."""
+KNEES, BACKWARD = [JOINT["left_knee"], JOINT["right_knee"]], 20.0
+"""Knees, and what a squared radian of bending straight ones backwards costs."""
+COARSE = 0.02
+"""Metres by which distances in a whole room may be wrong."""
 CELLS = 80
 """Nodes of an object's own distance grid along each axis."""
 
 Rotations = Float[ndarray, "22 3 3"]
+Distance = Callable[[Float[Tensor, "*points 3"]], Float[Tensor, " *points"]]
 
 
 @dataclass(frozen=True)
@@ -72,15 +78,18 @@ class GoalPose:
     lies: bool = False
 
 
-def sitting_pose(scene: Scene, thing: SceneObject, body: BodyModel, *, seat: Seat | None = None) -> GoalPose:
+def sitting_pose(
+    scene: Scene, thing: SceneObject, body: BodyModel, *, seat: Seat | None = None, around: Distance | None = None
+) -> GoalPose:
     """Somebody who sits on an object with the feet on the floor, hands on the thighs, leaning on a back rest if any.
 
-    On seats too high for the feet to reach the floor they hang. LabanError where the object has no place to sit.
+    On seats too high for the feet to reach the floor they hang. `around` is the distance from everything in the room:
+    nobody's knees are in the table. LabanError where the object has no place to sit.
     """
     seat = seat or seat_of(thing, scene)
     rest = body.joint_template[:NUM_BODY].numpy().astype(np.float64)
     turns, pelvis = _sat(seat, rest, _soles(body, rest))
-    return _fitted(scene, thing, body, seat, turns, pelvis, _Touching(soles=True))
+    return _fitted(scene, thing, body, seat, turns, pelvis, _Touching(soles=True, around=around))
 
 
 def lying_pose(scene: Scene, thing: SceneObject, body: BodyModel, *, seat: Seat | None = None) -> GoalPose:
@@ -216,6 +225,7 @@ class _Touching:
     """What touches besides what one sits on: the soles the floor, or else back, head, legs and hands the object."""
 
     soles: bool
+    around: Distance | None = None
 
 
 def _fitted(
@@ -259,24 +269,29 @@ def _fit(
     stiff = torch.full((NUM_BODY, 1), 1.0)
     stiff[list(ARM)] = 0.3
     adam = torch.optim.Adam([turns, shift], lr=RATE)
-    for k in range(STEPS):
+    steps = STEPS if touching.soles else LYING
+    for k in range(steps):
         rotations = local @ axis_angle_to_matrix(turns)
         vertices = posed(body, rotations[None], (place + shift)[None])[0]
         gaps, heights = distance(vertices), vertices[:, 1] - floor
         inside = (-gaps).clamp_min(0) + (-heights).clamp_min(0)
+        if touching.around is not None:
+            inside = inside + (-touching.around(vertices) - COARSE).clamp_min(0)
         loss = 0.4 * SPARSE * inside.sum() + (stiff * turns.square()).sum() + 8 * _lowest(gaps[under]).abs()
         if rest or not touching.soles:
             loss = loss + 2 * _lowest(gaps[behind]).clamp(0, 0.12)
         for part in limbs:
             away = heights[part] if touching.soles else gaps[part]
             loss = loss + 2 * _lowest(away).clamp(0, 0.12 if touching.soles else 0.5)
+        if not touching.soles:
+            loss = loss + BACKWARD * turns[KNEES, 0].clamp(max=0).square().sum()
         if touching.soles:
             joints, _ = forward_kinematics(rotations, bones, place + shift - bones[0])
             loss = loss + sum((joints[wrist] - _on_thigh(joints, *leg)).norm() for wrist, leg in HANDS)
         adam.zero_grad()
         loss.backward()
         for group in adam.param_groups:
-            group["lr"] = RATE * (1 - 0.9 * k / STEPS)
+            group["lr"] = RATE * (1 - 0.9 * k / steps)
         adam.step()
     with torch.no_grad():
         return local @ axis_angle_to_matrix(turns), place + shift

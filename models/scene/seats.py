@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -65,6 +65,22 @@ class _Map:
     top: Float[ndarray, "x z"]
     x: Float[ndarray, " x"]
     z: Float[ndarray, " z"]
+
+
+def moved(seat: Seat, left: float) -> Seat:
+    """The same place, so many metres farther to the left."""
+    x, z = (np.array(seat.middle) + left * _left(seat)).tolist()
+    return replace(seat, middle=(x, z))
+
+
+def sideways(seat: Seat, side: int, back: float) -> Seat:
+    """Sitting on the left (1) or right (-1) edge, looking away from it, so many metres behind the front edge."""
+    x, z = (seat.place(-back) + side * seat.width / 2 * _left(seat)).tolist()
+    return Seat(seat.height, (x, z), seat.yaw + side * math.pi / 2, seat.width, min(WIDTH, seat.depth), 0.0)
+
+
+def _left(seat: Seat) -> Float[ndarray, "2"]:
+    return np.array([math.cos(seat.yaw), -math.sin(seat.yaw)])
 
 
 def seat_of(thing: SceneObject, scene: Scene) -> Seat:

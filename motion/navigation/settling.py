@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,17 +18,19 @@ from numpy import ndarray
 from torch import Tensor
 
 from models import objectives
-from models.body.cleanup import clean_up
 from models.body.kinematics import forward_kinematics
 from models.body.model import BodyModel
 from models.body.skeleton import JOINT, NUM_BODY, NUM_JOINTS, PARTS
 from models.motion import Motion
 from models.representation.primitive import FUTURE
 from models.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from models.scene.seating import GoalPose, lying_pose, sitting_pose
+from models.scene.seating import GoalPose
 from motion.constraints import Constraints, JointKey, PoseKey, RootKey
 from motion.enforce import enforce
+from motion.navigation.footing import finished
 from motion.navigation.metrics import penetration, surfaces
+from motion.navigation.placing import Target
+from motion.navigation.shifting import shifted
 from motion.navigation.stance import stand_firm
 from motion.navigation.surveyed import Surveyed
 from motion.navigation.turning import CALM, STANDS, TRIES, Stand, heading_of, turn_about
@@ -42,10 +44,16 @@ from motion.primitives.steering import conditions_for
 
 DOWN, UP = (6, 10), (5, 9)
 """Primitives that sitting down, and getting up, takes: from, to."""
+DOWNWARDS = "a person sits down"
+"""What is said on the way down, also to who lies down: they sit on the edge first."""
+PAUSE = 0.3
+"""Seconds that somebody sits before moving on."""
 HELD = 1.5
 """Seconds that somebody stays seated before anything else."""
 BREATH, BREATHING = 0.012, 0.25
 """Radians that the chest moves, and times a second."""
+TALL, UPRIGHT = 0.92, 4.0
+"""Metres of pelvis height of somebody who stands upright, and what a metre less of it costs who gets up."""
 ANKLE = 0.16
 """Metres of height of an ankle whose foot stands."""
 STEP, LIFT = 9, 0.05
@@ -60,33 +68,6 @@ Bodies = tuple[Float[ndarray, "22 3"], Float[ndarray, "22 3 3"]]
 """Places and global rotations of the joints in the world."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """A pose on a piece of furniture."""
-
-    name: str
-    kind: str
-    pose: GoalPose
-
-    @property
-    def stands(self) -> bool:
-        """Whether both feet are on the floor."""
-        ankles = self.pose.joints[[JOINT["left_ankle"], JOINT["right_ankle"]], 1]
-        return self.kind == "sit" and bool((ankles < ANKLE).all())
-
-    @property
-    def spot(self) -> tuple[float, float]:
-        """Where one stands before going down: over where the feet will be, or else before the seat."""
-        feet = self.pose.joints[[JOINT["left_ankle"], JOINT["right_ankle"]]][:, [0, 2]].mean(0)
-        x, z = feet.tolist() if self.stands else self.pose.seat.place(0.15).tolist()
-        return x, z
-
-    @property
-    def heading(self) -> float:
-        """Radians about +Y of where one looks who sits there."""
-        return self.pose.seat.yaw
-
-
 class Settler:
     """Brings one person down and up again; it remembers the way down."""
 
@@ -94,57 +75,48 @@ class Settler:
         self.network, self.body, self.room = network, body, room
         self._generator = torch.Generator().manual_seed(seed)
         self._down: Motion | None = None
+        self._shift: Motion | None = None
 
-    def target(self, name: str, kind: str) -> Target:
-        """The pose for an object; LabanError where there is no place on it."""
-        thing = self.room.scene.object(name)
-        make = sitting_pose if kind == "sit" else lying_pose
-        return Target(name, kind, make(self.room.scene, thing, self.body))
-
-    def front(self, target: Target, start: tuple[float, float]) -> tuple[float, float]:
-        """Where one stands before settling: in front of the seat as near as one can stand."""
-        if target.kind != "sit":
-            return self.room.beside(target.name, start)
-        x, z = target.pose.seat.place(0.3).tolist()
-        near = self.room.free((x, z))
-        return near if self.room.area(near) == self.room.area(start) else self.room.beside(target.name, start)
-
-    def settle(self, state: State, target: Target, text: str, progress: Callable[[int], None]) -> Motion:
-        """Turn about, go down into the pose and stay."""
+    def settle(self, state: State, target: Target, progress: Callable[[int], None]) -> Motion:
+        """Turn about, sit down, move into the pose where it is another one, and stay."""
         stand = Stand(torch.tensor(target.spot, dtype=torch.float32), target.heading)
         about = turn_about(self.network, state, stand, self.room.distance, self._generator, progress)
-        parts = about if target.kind == "sit" else []
-        if parts:
-            state = parts[-1].state
-        drawn = self._drawn(state, text, DOWN[1], progress)
-        key = pose_now(state)
-        down = self._bent(drawn, key, target)
-        self._down = down
-        before = motions_of(parts, self.network) if parts else []
-        if before:
-            before = [clean_up(before[0], self.body, follow=False)]
-        return strung([*before, down, self.held(target)])
+        parts = [finished(about, self.network, self.body, self.room.scene.floor)] if about else []
+        state = state_of(parts[0], self.network) if parts else state
+        drawn = self._drawn(state, DOWNWARDS, DOWN[1], progress)
+        self._down, self._shift = self._bent(drawn, pose_now(state), target), None
+        parts.append(self._down)
+        if target.first is not target.pose:
+            self._shift = shifted(target, self.network.rest[:NUM_BODY].cpu(), self.room)
+            parts += [self.held(target.first, PAUSE), self._shift]
+        return strung([*parts, self.held(target.pose)])
 
-    def held(self, target: Target, seconds: float = HELD) -> Motion:
+    def held(self, pose: GoalPose, seconds: float = HELD) -> Motion:
         """The pose, breathing."""
         frames = round(seconds * FPS)
         rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (1, frames, NUM_JOINTS, 3, 3)).copy()
-        rotations[0, :, :NUM_BODY] = target.pose.rotations.numpy()
+        rotations[0, :, :NUM_BODY] = pose.rotations.numpy()
         swing = BREATH * np.sin(2 * np.pi * BREATHING * np.arange(1, frames + 1) / FPS)
         bend = torch.tensor(np.stack([swing, 0 * swing, 0 * swing], -1), dtype=torch.float32)
         moved = axis_angle_to_matrix(bend).numpy()
         rotations[0, :, JOINT["spine2"]] = rotations[0, :, JOINT["spine2"]] @ moved
         rotations[0, :, JOINT["neck"]] = rotations[0, :, JOINT["neck"]] @ moved.swapaxes(-1, -2)
-        root = (target.pose.pelvis - self.network.rest[0].cpu()).numpy().astype(np.float32)
+        root = (pose.pelvis - self.network.rest[0].cpu()).numpy().astype(np.float32)
         return Motion(rotations, np.broadcast_to(root, (1, frames, 3)).copy(), FPS)
 
     def rise(self, state: State, text: str, progress: Callable[[int], None]) -> Motion:
-        """Up again over one's feet, by the words or the way that one came down, whichever touches and slides less."""
+        """Up again over one's feet, by the words or the way that one came down, whichever touches and slides less.
+
+        Who has moved after sitting down moves back before.
+        """
         assert self._down is not None  # who gets up has settled before
+        before = list[Motion]()
+        if self._shift is not None:
+            before.append(backwards(self._shift))
+            state = state_of(before[0], self.network)
         drawn = self._drawn(state, text, UP[1], progress)
-        back = replace(self._down, rotations=self._down.rotations[:, ::-1].copy(), root=self._down.root[:, ::-1].copy())
-        found = [eased(back), *self._risen(drawn, state)]
-        return min(found, key=lambda motion: 0.05 * self._touched(motion) + self._skates(motion))
+        found = [eased(backwards(self._down)), *self._risen(drawn, state)]
+        return strung([*before, min(found, key=lambda motion: self._cost(motion) + UPRIGHT * self._stoops(motion))])
 
     def act(self, state: State, text: str, progress: Callable[[int], None]) -> Motion:
         """An action by its words, for as long as it usually takes."""
@@ -162,7 +134,7 @@ class Settler:
                 state, frames = stand_firm(self.network, before, frames)
             made.append(frames)
             progress(1)
-        return clean_up(motions_of(made, self.network)[0], self.body, follow=False)
+        return finished(made, self.network, self.body, self.room.scene.floor)
 
     # ------------------------------------------------------------------------------------------------- inside
 
@@ -181,17 +153,17 @@ class Settler:
     def _bent(self, drawn: Sequence[Made], start: PoseKey, target: Target) -> Motion:
         """Of the futures that come near to the pose the one that touches least on its way there."""
         joints = torch.cat([world_joints(self.network, one.rotations, one.pelvis) for one in drawn], 1)
-        away = shape_distance(joints, target.pose.joints)
+        away = shape_distance(joints, target.first.joints)
         ends = [FUTURE * k - 1 for k in range(DOWN[0], DOWN[1] + 1)]
         costs = away[:, ends] + 0.01 * torch.arange(len(ends))
         order = costs.flatten().argsort()[:LOOKED].tolist()
         found = [self._into(drawn, k // len(ends), ends[k % len(ends)] + 1, start, target) for k in order]
-        return min(found, key=lambda motion: 0.05 * self._touched(motion) + self._skates(motion))
+        return min(found, key=self._cost)
 
     def _into(self, drawn: Sequence[Made], person: int, frames: int, start: PoseKey, target: Target) -> Motion:
         """One future, bent into the pose; the feet go to their places one after the other and stay."""
         motion = motions_of([one.people(slice(person, person + 1)) for one in drawn], self.network)[0].slice(0, frames)
-        pose, pelvis = target.pose.rotations.double().numpy(), target.pose.pelvis.double().numpy()
+        pose, pelvis = target.first.rotations.double().numpy(), target.first.pelvis.double().numpy()
         end = PoseKey((frames - 1) / FPS, pose, pelvis)
         feet = planted(self._bodies(start), self._bodies(end), frames) if target.stands else ()
         motion = enforce(motion, Constraints((start, end), (), feet, anchored=False), self.body)
@@ -214,6 +186,14 @@ class Settler:
         part = replace(motion, rotations=motion.rotations[:, few], root=motion.root[:, few])
         return float(torch.cat([penetration(v, self.room.distance) for v, _ in surfaces(part, self.body)]).mean())
 
+    def _cost(self, motion: Motion) -> float:
+        """What speaks against a way down or up: touching things, and sliding."""
+        return 0.05 * self._touched(motion) + self._skates(motion)
+
+    def _stoops(self, motion: Motion) -> float:
+        """Metres that the pelvis is too low at the end for somebody who stands."""
+        return max(0.0, TALL - float(motion.root[0, -1, 1] + self.network.rest[0, 1]))
+
     def _skates(self, motion: Motion) -> float:
         return float(objectives.foot_skate(self._joints(motion), FPS))
 
@@ -229,6 +209,7 @@ class Settler:
             last = part[:, -1]
             upright = (last[:, 0, 1] > STANDS) & (last[:, JOINT["head"], 1] - last[:, 0, 1] > 0.5)
             cost = (last[:, 0, 0::2] - feet).norm(dim=-1) + objectives.foot_skate(part, FPS) + 0.05 * count
+            cost = cost + UPRIGHT * (TALL - last[:, 0, 1]).clamp_min(0)
             costs |= {(k, count): float(cost[k]) for k in range(len(cost)) if bool(upright[k])}
         found = []
         for person, count in sorted(costs, key=costs.__getitem__)[:LOOKED]:
@@ -300,6 +281,11 @@ def facing_ahead(joints: Float[Tensor, "*batch 22 3"]) -> Float[Tensor, "*batch 
     return torch.stack([x, home[..., 1], z], -1)
 
 
+def backwards(motion: Motion) -> Motion:
+    """The frames in the opposite order."""
+    return replace(motion, rotations=motion.rotations[:, ::-1].copy(), root=motion.root[:, ::-1].copy())
+
+
 def eased(motion: Motion) -> Motion:
     """The same frames, slow at first and at the end."""
     share = np.arange(motion.frames) / max(motion.frames - 1, 1)
@@ -311,6 +297,13 @@ def strung(motions: Sequence[Motion]) -> Motion:
     """One after the other."""
     return replace(motions[0], rotations=np.concatenate([one.rotations for one in motions], 1),
                    root=np.concatenate([one.root for one in motions], 1))  # fmt: skip
+
+
+def state_of(motion: Motion, network: PrimitiveModel) -> State:
+    """The last two frames of the first person."""
+    rotations = torch.from_numpy(np.ascontiguousarray(motion.rotations[:1, -2:, :NUM_BODY])).float()
+    pelvis = torch.from_numpy(np.ascontiguousarray(motion.root[:1, -2:])).float() + network.rest[0].cpu()
+    return State(rotations.to(network.mean.device), pelvis.to(network.mean.device))
 
 
 def places_of(motion: Motion, network: PrimitiveModel) -> Float[ndarray, "frames 2"]:

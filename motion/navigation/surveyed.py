@@ -53,6 +53,11 @@ class Surveyed:
         x, z = np.asarray(self.walkable.nearest(place)).tolist()
         return x, z
 
+    def reachable(self, place: tuple[float, float], start: tuple[float, float]) -> tuple[float, float]:
+        """The free place nearest to `place` that somebody gets to who is at `start`."""
+        x, z = np.asarray(self.walkable.nearest(place, area=self.area(start))).tolist()
+        return x, z
+
     def beside(self, name: str, start: tuple[float, float]) -> tuple[float, float]:
         """A free place beside an object, that can be reached: in front of it, or else the nearest to `start`.
 

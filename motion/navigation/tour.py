@@ -12,7 +12,6 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from laban.errors import LabanError
-from models.body.cleanup import clean_up
 from models.body.model import BodyModel
 from models.body.skeleton import NUM_BODY
 from models.motion import Motion
@@ -20,15 +19,16 @@ from models.representation.primitive import FUTURE
 from models.resample import resample
 from models.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from models.scene.paths import check_free
+from motion.navigation.footing import finished
 from motion.navigation.goal_policy import GoalPolicy
 from motion.navigation.journey import Journey
+from motion.navigation.placing import Target, before, target_on
 from motion.navigation.routes import NEAR, usual_speed
-from motion.navigation.settling import Settler, Target, places_of, strung
+from motion.navigation.settling import Settler, places_of, state_of, strung
 from motion.navigation.surveyed import Surveyed
 from motion.navigation.tasks import Place, Task
 from motion.navigation.turning import Stand, turn_about
 from motion.navigation.walking import Lead, Search, standing_at, walk
-from motion.primitives.choice import motions_of
 from motion.primitives.control import follow, keep_out, natural, timed_path
 from motion.primitives.frames import FPS
 from motion.primitives.network import PrimitiveModel
@@ -89,8 +89,8 @@ def tour(
     for number, task in enumerate(tasks):
         if task.kind in ("sit", "lie"):
             assert task.name is not None  # by how tasks are read
-            target = settler.target(task.name, task.kind)
-            front = settler.front(target, place)
+            target = target_on(room, task.name, task.kind, place, guides.body)
+            front = before(room, target, place)
             state = state or _first(guides, room, place, front)
             if math.dist(front, place) > CLOSE:
                 leg = _walked(guides, room, state, place, front, Task("go", "", front), number, progress)
@@ -98,7 +98,7 @@ def tour(
                 if "interrupted" in leg.notes:
                     return
                 state, place = state_of(leg.motion, guides.network), _place(leg.motion, guides)
-            leg = Leg(task, settler.settle(state, target, task.text, progress), goal=_over(target))
+            leg = Leg(task, settler.settle(state, target, progress), goal=_over(target))
         elif task.kind == "stand":
             assert state is not None  # tasks are in an order in which that is so
             leg = Leg(task, settler.rise(state, task.text, progress))
@@ -135,13 +135,6 @@ def plan(room: Surveyed, start: Place, tasks: Sequence[Task]) -> list[Float[ndar
 def joined(legs: Sequence[Leg]) -> Motion:
     """All legs as one motion."""
     return strung([leg.motion for leg in legs])
-
-
-def state_of(motion: Motion, network: PrimitiveModel) -> State:
-    """The last two frames of the first person."""
-    rotations = torch.from_numpy(np.ascontiguousarray(motion.rotations[:1, -2:, :NUM_BODY])).float()
-    pelvis = torch.from_numpy(np.ascontiguousarray(motion.root[:1, -2:])).float() + network.rest[0].cpu()
-    return State(rotations.to(network.mean.device), pelvis.to(network.mean.device))
 
 
 def _goal(room: Surveyed, place: Place, task: Task) -> Place:
@@ -181,7 +174,7 @@ def _walked(
     about = turn_about(guides.network, state, _along_path(path, place), room.distance, generator, progress)
     lead = Lead(guides.network, guides.policy, gait, room.onward)
     went = walk(lead, [path], room.distance, search, start=about[-1].state if about else state, progress=progress)[0]
-    motion = clean_up(motions_of([*about, *went.made], guides.network)[0], guides.body, follow=False)
+    motion = finished([*about, *went.made], guides.network, guides.body, room.scene.floor)
     said = Task("go", gait, goal, task.name)
     notes = (
         ("interrupted",)
@@ -246,7 +239,7 @@ def _along(
     objectives = [follow(places[None]), *natural(network), keep_out(room.distance, 5.0)]
     config = SteerConfig(primitives=count, seed=guides.seed)
     made = steer(network, state, [text], objectives, config, progress=progress).made
-    return clean_up(motions_of(made, network)[0], guides.body, follow=False)
+    return finished(made, network, guides.body, room.scene.floor)
 
 
 def spliced(state: State, motion: Motion, network: PrimitiveModel) -> Motion:

@@ -93,7 +93,7 @@ def _astray(
     cost = cost + 2 * (frames.pelvis[:, -1, 0::2] - stand.spot.to(frames.pelvis)).norm(dim=-1)
     if distance is not None:
         joints = world_joints(network, frames.rotations, frames.pelvis)
-        cost = cost + 5 * objectives.scene_penetration(joints, distance, FLESH)
+        cost = cost + 12 * objectives.scene_penetration(joints, distance, FLESH)
     return cost + 3 * (STANDS - frames.pelvis[:, :, 1].amin(1)).clamp_min(0)
 
 
