@@ -1,11 +1,16 @@
-"""The two-person takes: what bringing held hands together changes, and what it must not.
+"""The two-person takes: what bringing held hands together changes, and what the measures make of wrong partners.
 
-    python -m benchmarks.pairs [runs/data/mocap]
+    python -m benchmarks.pairs [runs/data/mocap] [--measures]
 
 Held frames are those in which a hand holds another (`models.body.touching`). Gaps are medians over held frames, between
 palm centres and between wrists; `met` is the share of held frames with palms within 5 cm. Skate is the foot skate of
 both people, m/s: arms alone may move. Turns are of the six arm joints, over all frames; the fastest is the top speed
 of a wrist in the holds and 0.3 s around them, m/s: nothing may jerk.
+
+With `--measures` the second table: 6 s windows of all takes, every 12 s, each by the encoder of its fold, with the real
+partner, the real one as captured (hands apart), the same partner from another moment of the take, and the partner of
+the nearest actor of the other folds' takes. KID x 1000 is a mean over folds; `captured` is the probability that the
+encoder gives to windows being real.
 """
 
 from __future__ import annotations
@@ -24,11 +29,19 @@ from models.body.skeleton import JOINT
 from models.body.touching import FADE, Hold, held_hands, join_hands, palms
 from models.body.vectors import rotation_angle
 from models.data.dataset import MotionDataset
-from models.data.pairs import Pair, mocap_pairs
+from models.data.pairs import FOLDS, Pair, mocap_pairs, with_holds
+from models.formats import together
 from models.motion import Motion
 from models.objectives import foot_skate
+from motion.metrics import kid_of_halves
+from motion.reaction.baselines import nearest_partner, partners_of
+from motion.reaction.measures import measure as reaction_figures
+from motion.reaction.measures import summary
+from motion.reaction.pair_encoder import load_pair_encoder
 
 ARM = slice(JOINT["left_shoulder"], JOINT["right_wrist"] + 1)
+CLIP = 180
+"""Frames at 30 fps."""
 WRISTS = slice(JOINT["left_wrist"], JOINT["right_wrist"] + 1)
 
 
@@ -49,7 +62,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/data/mocap"))
-    pairs = mocap_pairs(MotionDataset.open(parser.parse_args().folder), repaired=False)
+    parser.add_argument("--measures", action="store_true", help="measure real and wrong partners, too")
+    arguments = parser.parse_args()
+    pairs = mocap_pairs(MotionDataset.open(arguments.folder), repaired=False)
     print(
         f"{'take':14s}{'frames':>7s}{'held':>6s}{'holds':>6s}{'palms cm':>14s}{'wrists cm':>14s}{'met %':>11s}"
         f"{'skate m/s':>15s}{'fastest m/s':>12s}{'turns °, mean, p99, max':>25s}"
@@ -58,6 +73,8 @@ def main() -> None:
     for pair, change in zip(pairs, changes, strict=True):
         print(line(pair.name, pair.motion.frames, change))
     print(line("all", sum(pair.motion.frames for pair in pairs), joined(changes)))
+    if arguments.measures:
+        measures([with_holds(pair) for pair in pairs], pairs)
 
 
 def measure(pair: Pair) -> Change:
@@ -121,6 +138,44 @@ def line(name: str, frames: int, change: Change) -> str:
         f"{wrist[0]:8.1f} ->{wrist[1]:5.1f}{met[0]:5.0f} ->{met[1]:3.0f}{change.skate[0]:8.3f} ->{change.skate[1]:6.3f}"
         f"{change.fastest[0]:6.1f} ->{change.fastest[1]:4.1f}{turns[0]:14.1f}{turns[1]:6.0f}{turns[2]:5.0f}"
     )
+
+
+def measures(pairs: list[Pair], raw: list[Pair]) -> None:
+    """Print what every measure says of real and of wrong partners."""
+    encoder = load_pair_encoder()
+    rows: dict[str, list[dict[str, float]]] = {}
+    scores: dict[str, list[tuple[float, float]]] = {}
+    for fold in range(FOLDS):
+        bank = partners_of([pair for pair in pairs if pair.fold != fold])
+        real, made = [], {}
+        for pair, before in zip(pairs, raw, strict=True):
+            for start in range(0, pair.motion.frames - CLIP, 2 * CLIP) if pair.fold == fold else ():
+                clip = pair.motion.slice(start, start + CLIP)
+                later = (start + pair.motion.frames // 2) % (pair.motion.frames - CLIP)
+                real.append(clip)
+                for name, motion in {
+                    "real": clip,
+                    "as captured": before.motion.slice(start, start + CLIP),
+                    "another moment": with_partner(clip, pair.motion.slice(later, later + CLIP)),
+                    "nearest partner": nearest_partner(clip.actor(0), bank),
+                }.items():
+                    made.setdefault(name, []).append(motion)
+                    rows.setdefault(name, []).append(reaction_figures(motion, clip))
+        for name, motions in made.items():
+            kid = encoder.kid(motions, real, fold)[0]
+            if name == "real":
+                kid = kid_of_halves(encoder.embed(real, fold))[0]
+            scores.setdefault(name, []).append((kid, float(encoder.real(motions, fold).mean())))
+    for name, figures in rows.items():
+        kid, captured = np.mean(scores[name], axis=0)
+        print(f"{name} (n = {len(figures)}): KID {kid:.1f}, captured {captured:.2f}")
+        for measure_name, estimate in summary(figures).items():
+            print(f"    {measure_name:20s}{estimate}")
+
+
+def with_partner(one: Motion, other: Motion) -> Motion:
+    """The actor of one motion with the partner of another."""
+    return together([one.actor(0), other.actor(1)], "partner")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ _CENTRE = WINDOW // 2
 Windows = Float[Tensor, "batch 2 40 24 3"]
 
 
-def features(points: Windows) -> Float[Tensor, "batch 40 585"]:
+def features(points: Windows) -> Float[Tensor, "batch 40 297"]:
     """What the network reads: both people in the actor's frame at the middle of the window, and how they are apart.
 
     Positions and velocities (half a second is the unit) of the 24 points; place and facing of the second person seen by
