@@ -102,10 +102,13 @@ def fold_folder(folder: Path, fold: int, variant: str, seed: int | None = None) 
 
 def reactor_for(folder: Path, fold: int, variant: str, seed: int) -> Reactor:
     """The network of a fold; stage one is that of the seed. LabanError says what is not trained."""
-    body = load_stage(fold_folder(folder, fold, variant) / "body")
+    body = _body_at(fold_folder(folder, fold, variant) / "body")
     if body.config.whole:
         return Reactor(body, None, variant)
-    return Reactor(body, load_stage(_way_folder(folder, fold, variant, seed)), variant)
+    return Reactor(body, _way_at(_way_folder(folder, fold, variant, seed)), variant)
+
+
+_body_at, _way_at = lru_cache(maxsize=FOLDS)(load_stage), lru_cache(maxsize=32)(load_stage)
 
 
 def _way_folder(folder: Path, fold: int, variant: str, seed: int) -> Path:

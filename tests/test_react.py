@@ -21,9 +21,10 @@ from models.objectives import pair_vectors
 from models.representation import pair as frames
 from models.rotations import yaw_rotation
 from models.training import TrainConfig, fit
+from motion.evaluation_react import ERROR, Asked, against, evaluate_react
 from motion.reaction.batches import ReactionBatches, tracks_of
 from motion.reaction.features import FPS, WAY, actor_alone, path_of, start_yaw, track_of, turned, way_of
-from motion.reaction.losses import ReactionWeights, body_loss, stray, way_loss, whole_loss
+from motion.reaction.losses import STRAY, ReactionWeights, body_loss, stray, way_loss, whole_loss
 from motion.reaction.network import Reactor, Stage, StageConfig, load_reactor, new_stage, save_stage
 from motion.reaction.online import LiveReaction, react_live, seen_frames
 from motion.reaction.online_network import new_live
@@ -95,8 +96,8 @@ def test_ways_come_back_and_turn_with_their_frame() -> None:
 def test_ways_stray_smoothly_and_by_as_much_as_is_said() -> None:
     path = track_of(facing_pair(1).motion, ("x",)).path.expand(400, -1, -1)
     off = stray(path, torch.Generator().manual_seed(0), 1.0) - path
-    assert off[..., :2].std() == pytest.approx(0.07, rel=0.15)
-    assert float(off.diff(dim=1)[..., :3].abs().max()) < 0.03
+    assert off[..., :2].std() == pytest.approx(STRAY[0], rel=0.15)
+    assert float(off.diff(dim=1)[..., :3].abs().max()) < 0.06
     assert torch.equal(stray(path, torch.Generator().manual_seed(0), 0.0)[..., :3], path[..., :3])
 
 
@@ -123,10 +124,12 @@ def test_vectors_between_people_count_where_they_are_near() -> None:
     first, second = torch.zeros(1, 4, 2, 3), torch.tensor([[0.05, 0, 0], [2.0, 0, 0]]).expand(1, 4, 2, 3)
     near, far = first.clone(), first + torch.tensor([0, 0, 3.0])
     moved = torch.tensor([0.04, 0.0, 0.0])
-    assert pair_vectors(near, second, near, second).sum() == 0
+    assert pair_vectors(near, second, near, second).sum() < 1e-6
     error = pair_vectors(near + moved, second, near, second)
     assert (error > 20 * pair_vectors(far + moved, second, far, second)).all()
-    assert torch.allclose(pair_vectors(near + moved, second + moved, near, second), torch.zeros(1, 4))  # both moved
+    assert torch.allclose(
+        pair_vectors(near + moved, second + moved, near, second), torch.zeros(1, 4), atol=1e-6
+    )  # both moved
 
 
 @pytest.mark.parametrize("variant", ["two-stage", "one-stage", "joint"])
@@ -144,9 +147,9 @@ def test_losses_of_the_body_are_finite_and_reach_what_learns(variant: str) -> No
 
 def test_following_an_actor_is_learnt(tmp_path: Path) -> None:
     """A tiny network must learn to stay 0.8 m before somebody it has not learnt from."""
-    tracks = tracks_of([facing_pair(seed) for seed in range(8)], quiet=True)
-    batches = ReactionBatches(tracks, Words(), batch=16, seconds=3, sped=True)
-    config = TrainConfig(steps=120, lr=4e-3, muon_lr=0.02, warmup=10, ema=0.95, precision="32-true")
+    tracks = tracks_of([facing_pair(seed) for seed in range(6)], quiet=True)
+    batches = ReactionBatches(tracks, Words(), batch=12, seconds=3, sped=True)
+    config = TrainConfig(steps=100, lr=4e-3, muon_lr=0.02, warmup=10, ema=0.95, precision="32-true")
     network = fit(small_stage().train(), way_loss, batches, config, tmp_path, progress=False)
     held = facing_pair(100)
     reactor = Reactor(small_stage("body"), replace_seconds(network, 3.0))
@@ -154,7 +157,7 @@ def test_following_an_actor_is_learnt(tmp_path: Path) -> None:
     text = Condition(torch.ones(1, 2, 384) / 20, torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 384) / 20)
     with torch.inference_mode():
         path = way_beside(reactor.way, actor, text, ReactConfig(temperature=0.0))  # type: ignore[arg-type]
-    true = track_of(held.motion, ("x",)).path
+    _, true = seen_frames(held.motion.actor(1))
     error = (path[: len(true), :2] - true[:, :2]).norm(dim=-1).mean()
     still = (true[:, :2] - true[:, :2].mean(0)).norm(dim=-1).mean()
     assert float(error) < 0.25 < 0.6 * float(still) + 0.25
@@ -271,3 +274,25 @@ def test_a_live_reactor_answers_every_frame_from_the_past_alone() -> None:
     live = LiveReaction(network)
     with pytest.raises(LabanError, match="NaN"):
         live.see(points[0] * float("nan"), path[0])
+
+
+# ----------------------------------------------------------------------------------------------------------- figures
+
+
+def test_rows_are_measured_once_and_told_with_intervals(tmp_path: Path) -> None:
+    pairs = [replace(facing_pair(take, 50), take=take, fold=take) for take in range(2)]
+    asked = Asked(tmp_path, ("real",), seeds=3, quick=True)
+    counted: list[int] = []
+    (real,) = evaluate_react(pairs, asked, finished=counted.append)
+    assert sum(counted) == 2  # what is not drawn has one seed
+    assert (real.n, real.figures[ERROR]) == (2, (0.0, 0.0, 0.0))
+    kept = sorted((tmp_path / "measured").iterdir())
+    before = [path.stat().st_mtime_ns for path in kept]
+    assert evaluate_react(pairs, asked) == [real]
+    assert before == [path.stat().st_mtime_ns for path in kept]
+    ours, other = replace(real, row="two-stage", by_seed=(0.2, 0.3, 0.25)), replace(real, row="nearest", by_seed=(0.5,))
+    mean, low, high = against([ours, other])["nearest"]
+    assert low < mean < high
+    assert mean == pytest.approx(0.25)
+    with pytest.raises(LabanError, match="--row best"):
+        Asked(tmp_path, ("best",))

@@ -54,7 +54,7 @@ class ReactionWeights:
     joints: float = 2.0
     joint_velocity: float = 10.0
     skate: float = 1.0
-    interaction: float = 2.0
+    interaction: float = 5.0
     """Huber error of vectors between the points of both, weighted by how near these are (`models.objectives`)."""
     near: float = 0.15
     """Metres: the scale on which closeness counts."""
@@ -65,7 +65,7 @@ class ReactionWeights:
     """How far ways stray from the truth when bodies learn to reach what they reached, as a share of `STRAY`."""
 
 
-STRAY = (0.07, 0.02, 0.12)
+STRAY = (0.12, 0.02, 0.2)
 """Deviations of a way that strays: planar and vertical in metres, heading in radians; half constant, half swaying."""
 
 

@@ -128,7 +128,7 @@ def partner_of(
 
 def before(network: PrimitiveModel, actor: Float[Tensor, "5"], apart: float = APART) -> State:
     """Somebody who stands before an actor, face to face."""
-    yaw = float(pair.yaw_of(actor))
+    yaw = float(pair.yaw_of(actor[None]))
     place = torch.tensor([[float(actor[0]) + apart * math.sin(yaw), 0.0, float(actor[1]) + apart * math.cos(yaw)]])
     return standing(network, places=place, headings=torch.tensor([yaw + math.pi]))
 
