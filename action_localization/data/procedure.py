@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from action_localization.data.corpus import Builder, Corpus
 from action_localization.data.options import ReadOptions
 from action_localization.data.source import beside, open_source, split_in_name
@@ -24,22 +26,47 @@ def read_coin(source: Source, options: ReadOptions) -> Corpus:
 def read_crosstask(source: Source, options: ReadOptions) -> Corpus:
     """CrossTask: `[{task, vid, steps: [[start, end, step number]]}]`; names from `crosstask_cls_step.json` beside it.
 
-    Step numbers count from 0 within a task. A label is the step's name, or "TASK step N" without that file. A video
-    that serves several tasks has the steps of all.
+    A label is the step's name (see `crosstask_names`), or "TASK step N" without that file. A video that serves several
+    tasks has the steps of all.
     """
-    there = beside(source.path, "crosstask_cls_step.json")
-    tasks = open_source(there).document if there else {}
+    names = crosstask_names(source)
     builder = Builder("crosstask", source.path, options.classes)
     split = split_in_name(source, "train", "test")
     for record in source.document:
         task, video = str(record["task"]), str(record["vid"])
-        names = tasks.get(task, {}).get("step_name", {})
         builder.video(video, split=split)
         for place, (start, end, step) in enumerate(record["steps"]):
-            label = names.get(str(step), f"{task} step {step}")
+            label = names.get((task, step), f"{task} step {step}")
             builder.add(video, f"{task}/{video}.steps[{place}]", start, end, label)
-    known = dict.fromkeys(str(name) for task in tasks.values() for name in task["step_name"].values())
-    return builder.build(options.classes or tuple(known) or None, strict=options.strict)
+    known = tuple(dict.fromkeys(names.values()))
+    return builder.build(options.classes or known or None, strict=options.strict)
+
+
+def crosstask_tasks(source: Source) -> dict[str, dict[str, Any]]:
+    """What `crosstask_cls_step.json` beside a file says of every task; nothing without it."""
+    there = beside(source.path, "crosstask_cls_step.json")
+    return open_source(there).document if there else {}
+
+
+def crosstask_names(source: Source) -> dict[tuple[str, int], str]:
+    """The name of every (task, step number).
+
+    Step numbers count from 0 within a task, or, as in PDPP's files, over all tasks: names in order of their first
+    appearance, tasks in the order of the records. Which of the two holds is seen from the largest numbers.
+    """
+    tasks = crosstask_tasks(source)
+    used: dict[str, set[int]] = {}
+    for record in source.document:
+        used.setdefault(str(record["task"]), set()).update(step for _, _, step in record["steps"])
+    local = {task: [str(name) for name in entry["step_name"].values()] for task, entry in tasks.items()}
+    if all(max(steps, default=0) < len(local.get(task, ())) for task, steps in used.items()):
+        return {(task, int(step)): str(name) for task, entry in tasks.items()
+                for step, name in entry["step_name"].items()}  # fmt: skip
+    numbers: dict[str, int] = {}
+    for task in used:
+        for name in local.get(task, ()):
+            numbers.setdefault(name, len(numbers))
+    return {(task, numbers[name]): name for task in used for name in local.get(task, ())}
 
 
 def read_niv(source: Source, options: ReadOptions) -> Corpus:

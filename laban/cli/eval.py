@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from laban.cli.eval_anticipate import anticipate
 from laban.cli.eval_navigate import navigate
 from laban.cli.eval_react import react
 from laban.cli.eval_timeline import timeline
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from motion.evaluation import Paraphrased, Report, Row
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app.command()(anticipate)
 app.command()(timeline)
 app.command()(navigate)
 app.command()(react)

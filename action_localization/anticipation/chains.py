@@ -1,0 +1,222 @@
+"""Tasks as Markov chains over their steps: which task a trace is of, and the likeliest way from a start to a goal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+
+from action_localization.anticipation.sequences import SequenceSet
+from action_localization.anticipation.viterbi import NEVER, best_path
+from action_localization.anticipation.vocabulary import Vocabulary
+from laban.errors import LabanError
+
+START = -2
+SMOOTHING = 0.1
+"""What every step of a task counts after every other without ever having been seen there."""
+
+TRUST = 2.0
+"""Counts that a chain is worth beside the plans that were seen; chosen on held-out training videos of CrossTask."""
+
+Protocol = Literal["A", "B"]
+
+
+@dataclass(frozen=True)
+class PlanWindows:
+    """Stretches of `length` steps with their tasks. `padded` of them are of shorter videos."""
+
+    plans: Int64[ndarray, "windows length"]
+    goals: tuple[str, ...]
+    video: Int64[ndarray, " windows"]
+    padded: int
+
+    def __len__(self) -> int:
+        return len(self.goals)
+
+
+def plan_windows(sequences: SequenceSet, length: int, protocol: Protocol = "A") -> PlanWindows:
+    """Every stretch of `length` steps. Protocol A (PDPP, KEPP, MTID) pads a shorter video by its first step; protocol B
+    (P3IV, SCHEMA) leaves it out. The published splits of B also differ, and are not ours."""
+    if length < 2:
+        raise LabanError(f"plans of {length} steps; accepted: 2 or more")
+    rows, goals, videos, padded = [], [], [], 0
+    for number, one in enumerate(sequences.sequences):
+        actions = one.array[one.array >= 0]
+        if not len(actions):
+            continue
+        short = length - len(actions)
+        if short > 0:
+            if protocol == "B":
+                continue
+            actions = np.concatenate([np.repeat(actions[:1], short), actions])
+            padded += 1
+        for first in range(len(actions) - length + 1):
+            rows.append(actions[first : first + length])
+            goals.append(one.goal)
+            videos.append(number)
+    if not rows:
+        raise LabanError(f"{sequences.name}: no sequence has {length} steps")
+    return PlanWindows(np.stack(rows), tuple(goals), np.array(videos), padded)
+
+
+@dataclass(frozen=True)
+class TaskChains:
+    """How often step b followed step a in each task, as (task, a, b, count); `START` stands before the first step."""
+
+    vocabulary: Vocabulary
+    tasks: tuple[str, ...]
+    counts: Int64[ndarray, "transitions 4"]
+    videos: Int64[ndarray, " tasks"]
+    plans: Mapping[tuple[int, ...], int] = field(default_factory=dict)
+    """Training plans: (task, steps …) and how often, at every length they were asked for."""
+
+    @cached_property
+    def steps(self) -> tuple[Int64[ndarray, " _"], ...]:
+        """The steps that each task has."""
+        found = []
+        for task in range(len(self.tasks)):
+            rows = self.counts[self.counts[:, 0] == task]
+            found.append(np.unique(rows[:, 2]))
+        return tuple(found)
+
+    @cached_property
+    def _chains(self) -> tuple[tuple[Float64[ndarray, " _"], Float64[ndarray, "_ _"]], ...]:
+        """(log start, log transitions) of each task over its own steps."""
+        found = []
+        for task, steps in enumerate(self.steps):
+            place = {int(step): i for i, step in enumerate(steps)}
+            start, table = np.full(len(steps), SMOOTHING), np.full((len(steps), len(steps)), SMOOTHING)
+            for _, before, after, count in self.counts[self.counts[:, 0] == task].tolist():
+                if before == START:
+                    start[place[after]] += count
+                elif before in place:
+                    table[place[before], place[after]] += count
+            found.append((np.log(start / start.sum()), np.log(table / table.sum(1, keepdims=True))))
+        return tuple(found)
+
+    def task(self, name: str) -> int:
+        """The number of a task by its name, in any case; LabanError with the nearest."""
+        from action_localization.anticipation.vocabulary import plain
+
+        words = {plain(_spaced(task)): i for i, task in enumerate(self.tasks)}
+        if plain(name) in words:
+            return words[plain(name)]
+        from difflib import get_close_matches
+
+        near = [self.tasks[words[word]] for word in get_close_matches(plain(name), list(words), n=3, cutoff=0.0)]
+        raise LabanError(f"task {name!r} is none of {len(self.tasks)}; nearest: {', '.join(map(repr, near))}")
+
+    def posterior(self, trace: Sequence[int] | Int64[ndarray, " _"]) -> Float64[ndarray, " tasks"]:
+        """How probable each task is after the first steps of a trace: Bayes over the chains. A step that a task does
+        not have costs as much as one chance in a thousand."""
+        score = np.log(self.videos / self.videos.sum())
+        for task, (start, table) in enumerate(self._chains):
+            place = {int(step): i for i, step in enumerate(self.steps[task])}
+            before: int | None = None
+            for position, step in enumerate(trace):
+                here = place.get(int(step))
+                if here is None:
+                    score[task] += np.log(1e-3 / max(1, len(place)))
+                elif before is None:
+                    score[task] += start[here] if position == 0 else -np.log(len(place))
+                else:
+                    score[task] += table[before, here]
+                before = here
+        score = np.exp(score - score.max())
+        return score / score.sum()
+
+    def plan(self, first: int, last: int, length: int, task: int | None = None) -> Int64[ndarray, " length"]:
+        """The plan of `length` steps from `first` to `last`: training plans between the two by how often they were,
+        with `TRUST` further counts shared out by the task's chain; its likeliest way (Viterbi; KEPP and ViterbiPlanNet
+        use such graphs) is always among them.
+
+        Without a task, the one whose own chain makes the likeliest such way. LabanError for a start or a goal that the
+        task does not have.
+        """
+        if length < 2:
+            raise LabanError(f"a plan of {length} steps; accepted: 2 or more (the first and the last are given)")
+        tasks = range(len(self.tasks)) if task is None else [task]
+        best: tuple[float, float, Int64[ndarray, " _"]] | None = None
+        for number in tasks:
+            if first not in self.steps[number] or last not in self.steps[number]:
+                continue
+            for count, found in self._ways(number, first, last, length):
+                value = (count, self._log(number, found))
+                if best is None or value > best[:2]:
+                    best = (*value, found)
+        if best is None:
+            names = self.vocabulary.names
+            where = "no task has" if task is None else f"task {self.tasks[task]!r} has not"
+            raise LabanError(f"{where} both {names[first]!r} and {names[last]!r}; accepted: steps of one task")
+        return best[2]
+
+    def _ways(self, task: int, first: int, last: int, length: int) -> list[tuple[float, Int64[ndarray, " _"]]]:
+        """Candidates with their counts, those of the chain included."""
+        seen = {plan[1:]: float(count) for plan, count in self._between.get((task, first, last, length), ())}
+        seen.setdefault(tuple(self._viterbi(task, first, last, length).tolist()), 0.0)
+        ways = [np.array(plan, np.int64) for plan in seen]
+        chance = np.exp(np.array([self._log(task, way) for way in ways]))
+        counts = np.array(list(seen.values())) + TRUST * chance / chance.sum()
+        return list(zip(counts.tolist(), ways, strict=True))
+
+    @cached_property
+    def _between(self) -> dict[tuple[int, int, int, int], list[tuple[tuple[int, ...], int]]]:
+        found: dict[tuple[int, int, int, int], list[tuple[tuple[int, ...], int]]] = {}
+        for plan, count in self.plans.items():
+            found.setdefault((plan[0], plan[1], plan[-1], len(plan) - 1), []).append((plan, count))
+        return found
+
+    def _viterbi(self, task: int, first: int, last: int, length: int) -> Int64[ndarray, " length"]:
+        steps, (_, table) = self.steps[task], self._chains[task]
+        emissions = np.zeros((length, len(steps)))
+        for row, given in ((0, first), (length - 1, last)):
+            emissions[row] = np.where(steps == given, 0.0, NEVER)
+        return steps[best_path(emissions, table).states]
+
+    def _log(self, task: int, plan: Int64[ndarray, " _"]) -> float:
+        place = {int(step): i for i, step in enumerate(self.steps[task])}
+        numbers = [place[int(step)] for step in plan]
+        table = self._chains[task][1]
+        return float(sum(table[a, b] for a, b in zip(numbers, numbers[1:], strict=False)))
+
+
+def learn_chains(training: SequenceSet, lengths: Sequence[int] = (3, 4, 5, 6)) -> TaskChains:
+    """Count the transitions and the plans (protocol A's windows) of every task of a training set."""
+    tasks = training.goals
+    if not tasks:
+        raise LabanError(f"{training.name}: says no video's task; accepted: COIN, CrossTask, NIV, Breakfast")
+    number = {task: i for i, task in enumerate(tasks)}
+    counts: Counter[tuple[int, int, int]] = Counter()
+    for one in training.sequences:
+        actions = [START, *(int(a) for a in one.actions if a >= 0)]
+        if one.goal:
+            counts.update((number[one.goal], a, b) for a, b in zip(actions, actions[1:], strict=False))
+    table = np.array([(*key, count) for key, count in sorted(counts.items())], np.int64).reshape(-1, 4)
+    videos = np.bincount([number[one.goal] for one in training.sequences if one.goal], minlength=len(tasks))
+    plans: Counter[tuple[int, ...]] = Counter()
+    for length in lengths:
+        windows = plan_windows(training, length)
+        plans.update((number[g], *plan) for g, plan in zip(windows.goals, windows.plans.tolist(), strict=True) if g)
+    return TaskChains(training.vocabulary, tasks, table, videos.astype(np.int64), plans)
+
+
+def modal_plans(training: SequenceSet, length: int) -> dict[str, Int64[ndarray, " length"]]:
+    """The most frequent training plan of each task: the row that no planner may fall below."""
+    windows = plan_windows(training, length)
+    by_task: dict[str, Counter[tuple[int, ...]]] = {}
+    for goal, plan in zip(windows.goals, windows.plans.tolist(), strict=True):
+        by_task.setdefault(goal, Counter())[tuple(plan)] += 1
+    return {goal: np.array(max(sorted(c), key=lambda plan: c[plan])) for goal, c in by_task.items()}
+
+
+def _spaced(name: str) -> str:
+    """`MakeTea` as `Make Tea`."""
+    import re
+
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)

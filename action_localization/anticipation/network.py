@@ -1,0 +1,208 @@
+"""The causal sequence model: a small transformer over actions with copying, or over features (AVT's head)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from action_localization.anticipation.rollout import Rollout
+from action_localization.anticipation.vocabulary import Vocabulary
+from models.attention import FeedForward
+
+FAR = -1e4
+COPIES = ("verb", "noun", "action")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes; `features` is the width of feature input (0: actions are the input); at most `context` items are seen."""
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    hidden: int = 256
+    dropout: float = 0.3
+    context: int = 64
+    features: int = 0
+
+
+@dataclass
+class Memory:
+    """What earlier items left behind: keys and values of each layer, keys of copying, and the actions themselves."""
+
+    layers: list[tuple[Tensor, Tensor]]
+    keys: Tensor
+    tokens: Tensor
+
+    def repeated(self, copies: int) -> Memory:
+        """The same for several copies of one sequence."""
+        layers = [(k.expand(copies, -1, -1, -1), v.expand(copies, -1, -1, -1)) for k, v in self.layers]
+        return Memory(layers, self.keys.expand(copies, -1, -1), self.tokens.expand(copies, -1))
+
+
+def recency(heads: int, queries: int, keys: int) -> Float[Tensor, "heads queries keys"]:
+    """Attention biases that fall with distance, at another slope for each head, and forbid the future (ALiBi, Press et
+    al. 2022); the queries are the last of the keys."""
+    slope = 2.0 ** (-8.0 * torch.arange(1, heads + 1) / heads)
+    distance = torch.arange(keys - queries, keys)[:, None] - torch.arange(keys)[None]
+    bias = -slope[:, None, None] * distance.clamp(min=0)
+    return torch.where(distance >= 0, bias, torch.tensor(FAR))
+
+
+class CausalLayer(nn.Module):
+    """Pre-norm causal self-attention by recency, then a feed-forward layer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(2))
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
+        self.out = nn.Linear(config.width, config.width, bias=False)
+        self.feed_forward = FeedForward(config.width, config.hidden)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch length width"], past: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Float[Tensor, "batch length width"], tuple[Tensor, Tensor]]:
+        """The items after the layer, and the keys and values with those of the past."""
+        q, k, v = self.qkv(self.norms[0](x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if past is not None:
+            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + recency(self.heads, q.shape[2], k.shape[2]).to(x)
+        mixed = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        x = x + self.dropout(self.out(mixed))
+        return x + self.dropout(self.feed_forward(self.norms[1](x))), (k, v)
+
+
+class ActionModel(nn.Module):
+    """What comes next, after every item of a sequence.
+
+    An action goes in, and comes out, as the sum of what its verb, its noun and itself mean: rare pairs are known by
+    their parts. Copying raises what occurred before: an attention over the past votes for its verbs, nouns and actions.
+    With `features` the input is a row of features instead (AVT, Girdhar & Grauman 2021), and nothing is copied.
+    """
+
+    verb_of: Tensor
+    noun_of: Tensor
+
+    def __init__(self, vocabulary: Vocabulary, config: ModelConfig) -> None:
+        super().__init__()
+        self.config, self.vocabulary = config, vocabulary
+        self.register_buffer("verb_of", torch.tensor(vocabulary.verb_of), persistent=False)
+        self.register_buffer("noun_of", torch.tensor(vocabulary.noun_of), persistent=False)
+        sizes = {"verb": len(vocabulary.verbs), "noun": len(vocabulary.nouns), "action": len(vocabulary)}
+        width = config.width
+        self.tables = nn.ModuleDict({name: nn.Embedding(size, width) for name, size in sizes.items()})
+        for table in self.tables.values():
+            nn.init.normal_(table.weight, std=0.02)
+        self.begin = nn.Parameter(0.02 * torch.randn(width))
+        self.bias = nn.Parameter(torch.zeros(sizes["action"]))
+        self.read = nn.Linear(config.features, width) if config.features else None
+        self.layers = nn.ModuleList(CausalLayer(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.copy_query = nn.Linear(width, len(COPIES) * width // 2, bias=False)
+        self.copy_key = nn.Linear(width, len(COPIES) * width // 2, bias=False)
+        self.copy_scale = nn.Parameter(torch.tensor([2.0, 2.0, 2.0]))
+        self.features_out = nn.Linear(width, config.features) if config.features else None
+
+    def forward(
+        self, tokens: Int[Tensor, "batch length"], past: Memory | None = None
+    ) -> tuple[Float[Tensor, "batch positions actions"], Memory]:
+        """Log-odds of the next action after every item, and what to remember.
+
+        Without a past a beginning stands before the items, so there is one position more than items.
+        """
+        x = self.tables["action"](tokens) + self.tables["verb"](self.verb_of[tokens])
+        x = x + self.tables["noun"](self.noun_of[tokens])
+        if past is None:
+            x = torch.cat([self.begin.expand(len(tokens), 1, -1), x], 1)
+        x, layers = self._layers(x, past)
+        keys = self.copy_key(x)
+        first = torch.full((len(tokens), 1), -1, dtype=tokens.dtype, device=tokens.device)
+        seen = torch.cat([first if past is None else past.tokens, tokens], 1)
+        keys = keys if past is None else torch.cat([past.keys, keys], 1)
+        return self.odds(x, self._copied(x, keys, seen)), Memory(layers, keys, seen)
+
+    def from_features(
+        self, rows: Float[Tensor, "batch length features"]
+    ) -> tuple[Float[Tensor, "batch length actions"], Float[Tensor, "batch length features"]]:
+        """Log-odds of the next action after every row, and the next row itself as it is foreseen."""
+        assert self.read is not None and self.features_out is not None
+        x, _ = self._layers(self.read(rows), None)
+        return self.odds(x, None), self.features_out(x)
+
+    def _layers(self, x: Tensor, past: Memory | None) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        x, kept = self.dropout(x), []
+        for i, layer in enumerate(self.layers):
+            x, pair = layer(x, None if past is None else past.layers[i])
+            kept.append(pair)
+        return self.norm(x), kept
+
+    def odds(
+        self, x: Float[Tensor, "batch length width"], copied: dict[str, Tensor] | None
+    ) -> Float[Tensor, "batch length actions"]:
+        """Verb, noun and action each have their say."""
+        x = self.dropout(x)
+        said = {name: F.linear(x, table.weight) for name, table in self.tables.items()}
+        if copied is not None:
+            said = {name: value + copied[name] for name, value in said.items()}
+        return said["verb"][..., self.verb_of] + said["noun"][..., self.noun_of] + said["action"] + self.bias
+
+    def _copied(
+        self, x: Float[Tensor, "batch length width"], keys: Float[Tensor, "batch past keys"],
+        seen: Int[Tensor, "batch past"],
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Votes of the past for verbs, nouns and actions; the beginning takes what is not to be copied."""
+        kinds, length, past = len(COPIES), x.shape[1], keys.shape[1]
+        q = self.copy_query(x).unflatten(-1, (kinds, -1)).transpose(1, 2)
+        k = keys.unflatten(-1, (kinds, -1)).transpose(1, 2)
+        slope = 0.5 * recency(kinds, length, past).to(x)
+        weight = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + slope).softmax(-1)
+        weight = weight * (seen >= 0)[:, None, None] * self.copy_scale[:, None, None]
+        votes = {}
+        for i, name in enumerate(COPIES):
+            ids = seen.clamp(min=0)
+            ids = self.verb_of[ids] if name == "verb" else self.noun_of[ids] if name == "noun" else ids
+            size = self.tables[name].num_embeddings
+            into = torch.zeros(len(x), length, size, dtype=x.dtype, device=x.device)
+            votes[name] = into.scatter_add(2, ids[:, None].expand(-1, length, -1), weight[:, i].to(x.dtype))
+        return votes
+
+
+class ModelPredictor:
+    """An `ActionModel` as a predictor of the next action."""
+
+    def __init__(self, network: ActionModel) -> None:
+        self.network = network.eval()
+        self.vocabulary = network.vocabulary
+
+    def start(self, history: np.ndarray, copies: int = 1) -> Rollout:
+        """Begin after the last actions of a history, as many as the network was trained on; unknown ones left out."""
+        return _ModelRollout(self.network, history[history >= 0][-self.network.config.context :], copies)
+
+
+class _ModelRollout:
+    def __init__(self, network: ActionModel, history: np.ndarray, copies: int) -> None:
+        self.network = network
+        with torch.inference_mode():
+            tokens = torch.from_numpy(np.ascontiguousarray(history, np.int64))[None]
+            odds, memory = network(tokens)
+        self.memory = memory.repeated(copies)
+        self.odds = odds[:, -1].expand(copies, -1)
+
+    def next(self) -> Float[np.ndarray, "copies actions"]:
+        """Softmax of the log-odds."""
+        return self.odds.softmax(-1).numpy()
+
+    def take(self, chosen: Int[np.ndarray, " copies"]) -> None:
+        """One step with what is remembered."""
+        with torch.inference_mode():
+            tokens = torch.from_numpy(np.ascontiguousarray(chosen, np.int64))[:, None]
+            odds, self.memory = self.network(tokens, self.memory)
+        self.odds = odds[:, -1]

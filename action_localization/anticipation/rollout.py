@@ -1,0 +1,161 @@
+"""What every predictor of the next action offers, and what is made of it: mixtures, samples, the K futures to show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+from numpy import ndarray
+
+from action_localization.anticipation.distances import hypothesis_distances
+from action_localization.anticipation.vocabulary import Vocabulary
+from laban.errors import LabanError
+
+
+@runtime_checkable
+class Rollout(Protocol):
+    """Several copies of one history, each going on in its own way."""
+
+    def next(self) -> Float[ndarray, "copies actions"]:
+        """How probable each action is to come next; rows sum to 1."""
+
+    def take(self, chosen: Int64[ndarray, " copies"]) -> None:
+        """Say what came."""
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Anything that says what comes next."""
+
+    vocabulary: Vocabulary
+
+    def start(self, history: Int64[ndarray, " past"], copies: int = 1) -> Rollout:
+        """Begin after a history of known actions, which may be empty."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Several predictors over one vocabulary; `weights` are chosen on held-out training videos."""
+
+    parts: tuple[Predictor, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) != len(self.weights) or not self.parts or abs(sum(self.weights) - 1) > 1e-6:
+            raise LabanError(f"a mixture of {len(self.parts)} predictors with weights {self.weights}; they sum to 1")
+        if any(part.vocabulary.names != self.parts[0].vocabulary.names for part in self.parts):
+            raise LabanError("a mixture of predictors over different vocabularies")
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The one of all parts."""
+        return self.parts[0].vocabulary
+
+    def start(self, history: Int64[ndarray, " past"], copies: int = 1) -> Rollout:
+        """All parts, begun."""
+        return _Mixed([part.start(history, copies) for part in self.parts], self.weights)
+
+
+class _Mixed:
+    def __init__(self, parts: list[Rollout], weights: Sequence[float]) -> None:
+        self.parts, self.weights = parts, weights
+
+    def next(self) -> Float[ndarray, "copies actions"]:
+        """The weighted mean of the parts."""
+        found = self.weights[0] * self.parts[0].next()
+        for weight, part in zip(self.weights[1:], self.parts[1:], strict=True):
+            found = found + weight * part.next()
+        return found
+
+    def take(self, chosen: Int64[ndarray, " copies"]) -> None:
+        """Tell every part."""
+        for part in self.parts:
+            part.take(chosen)
+
+
+def next_probabilities(predictor: Predictor, history: Int64[ndarray, " past"]) -> Float[ndarray, " actions"]:
+    """How probable each action is after a history."""
+    return predictor.start(history).next()[0]
+
+
+def sharpened(probabilities: Float[ndarray, "copies actions"], temperature: float) -> Float[ndarray, "copies actions"]:
+    """The same to the power 1 / temperature; the largest of a row is 1."""
+    powered = probabilities / probabilities.max(1, keepdims=True)
+    return powered if temperature == 1 else np.exp(np.log(np.maximum(powered, 1e-30)) / temperature)
+
+
+def sample_futures(
+    predictor: Predictor, history: Int64[ndarray, " past"], count: int, length: int, *,
+    rng: np.random.Generator, temperature: float = 1.0,
+) -> Int64[ndarray, "count length"]:  # fmt: skip
+    """`count` futures drawn action by action."""
+    rollout = predictor.start(history, count)
+    found = np.empty((count, length), np.int64)
+    for step in range(length):
+        cumulative = sharpened(rollout.next().astype(np.float32), temperature).cumsum(1)
+        drawn = rng.random((count, 1), np.float32) * cumulative[:, -1:]
+        found[:, step] = np.minimum((cumulative <= drawn).sum(1), cumulative.shape[1] - 1)
+        rollout.take(found[:, step])
+    return found
+
+
+@dataclass(frozen=True)
+class Search:
+    """How K futures are chosen: `samples` possible worlds, drawn at `temperature`, and candidates drawn at `sharp`."""
+
+    samples: int = 48
+    temperature: float = 1.0
+    sharp: float = 0.7
+    candidates: int = 24
+
+
+def choose_futures(
+    predictor: Predictor, history: Int64[ndarray, " past"], *, count: int, length: int,
+    rng: np.random.Generator, search: Search | None = None,
+) -> Int64[ndarray, "count length"]:  # fmt: skip
+    """K futures of which one should be near what comes, the most useful first.
+
+    Sampled futures stand for what may happen; from these, sharper samples and what the past suggests (repeated,
+    copied), those are taken greedily whose nearest one is close to every sampled future: the expected ED@Z of verbs,
+    nouns and actions, minimised for the measure's own best-of-K.
+    """
+    search = search or Search()
+    worlds = sample_futures(predictor, history, search.samples, length, rng=rng, temperature=search.temperature)
+    sharp = sample_futures(predictor, history, search.candidates, length, rng=rng, temperature=search.sharp)
+    candidates = np.concatenate([worlds, sharp, *(f[None] for f in trivial_futures(history, length))])
+    candidates = np.unique(candidates, axis=0)
+    return candidates[spread_choice(expected_costs(candidates, worlds, predictor.vocabulary), count)]
+
+
+def trivial_futures(history: Int64[ndarray, " past"], length: int) -> list[Int64[ndarray, " _"]]:
+    """The past copied in a circle, backwards too, and its last action repeated; nothing for an empty past."""
+    if not len(history):
+        return []
+    return [np.resize(history, length), np.resize(history[::-1], length), np.repeat(history[-1], length)]
+
+
+def expected_costs(
+    candidates: Int64[ndarray, "candidates length"], worlds: Int64[ndarray, "worlds length"], vocabulary: Vocabulary
+) -> Float64[ndarray, "levels candidates worlds"]:
+    """ED of every candidate in every world, of verbs, nouns and actions."""
+    found = []
+    for table in (np.array(vocabulary.verb_of), np.array(vocabulary.noun_of), None):
+        ours, theirs = (candidates, worlds) if table is None else (table[candidates], table[worlds])
+        repeated = np.broadcast_to(ours, (len(worlds), *ours.shape))
+        found.append(hypothesis_distances(theirs, np.ascontiguousarray(repeated))[:, :, -1].T)
+    return np.stack(found)
+
+
+def spread_choice(costs: Float64[ndarray, "levels candidates worlds"], count: int) -> Int64[ndarray, " count"]:
+    """Greedily the candidates whose best one costs least on average over worlds, levels by themselves."""
+    best = np.full((costs.shape[0], costs.shape[2]), np.inf)
+    chosen: list[int] = []
+    for _ in range(count):
+        total = np.minimum(costs, best[:, None]).mean((0, 2))
+        total[chosen] += 1e-6  # a candidate twice only when there are too few
+        chosen.append(int(total.argmin()))
+        best = np.minimum(best, costs[:, chosen[-1]])
+    return np.array(chosen, np.int64)
