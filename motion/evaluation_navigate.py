@@ -136,7 +136,7 @@ def gone(row: str, walkers: Walkers, room: Surveyed, cases: Sequence[tuple[Place
 
 
 def _motion(made: Sequence[Made], walkers: Walkers) -> Motion:
-    return finished(made, walkers.network, walkers.body)
+    return finished(made, walkers.network)
 
 
 def _in_world(walkers: Walkers, room: Surveyed, path: Float[ndarray, "points 2"], seed: int, *, search: bool) -> Motion:

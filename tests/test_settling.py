@@ -17,7 +17,7 @@ from models.scene import seating
 from models.scene.scene import Scene, SceneObject
 from models.scene.seats import moved, seat_of, sideways
 from motion.navigation.flesh import flesh_of
-from motion.navigation.footing import lifted
+from motion.navigation.footing import grounded
 from motion.navigation.placing import Target, before, target_on, way_onto
 from motion.navigation.settling import Settler, backwards
 from motion.navigation.shifting import drawn, shifted
@@ -147,11 +147,11 @@ def test_soles_come_out_of_the_floor_and_the_first_frame_stays(network: Primitiv
         turns = torch.from_numpy(one.rotations[:, :, :NUM_BODY])
         return soles(network, turns, torch.from_numpy(one.root) + network.rest[0])[0, :, :, 1]
 
-    done = lifted(motion, network)
+    done = grounded(motion, network)
     assert float(heights(motion).amin()) < -0.05 and float(heights(done)[10:].amin()) > -0.01
     assert np.allclose(done.root[0, 0], motion.root[0, 0]) and float(np.abs(np.diff(done.root[0, :, 1])).max()) < 0.02
     root[..., 1] += 0.5
-    assert lifted(Motion(rotations, root, 30.0), network).root[0, -1, 1] == pytest.approx(root[0, -1, 1])
+    assert grounded(Motion(rotations, root, 30.0), network).root[0, -1, 1] == pytest.approx(root[0, -1, 1])
 
 
 def test_sitting_ends_in_the_pose_and_standing_up_gets_up(

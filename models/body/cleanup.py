@@ -87,12 +87,16 @@ def corrections(
     heel, ball = planted(ankle, toe, level, fps)
     drift = np.where(ball[:, None], np.diff(toe[:, [0, 2]], axis=0), np.diff(ankle[:, [0, 2]], axis=0))
     result, known = np.zeros((len(toe), 2)), np.zeros(len(toe), bool)
-    for start, stop in _runs(heel | ball):
-        path = np.concatenate([np.zeros((1, 2)), -np.cumsum(drift[start:stop], axis=0)])
-        path -= path.mean(0)
-        path *= min(1.0, FARTHEST / max(float(np.abs(path).max()), 1e-9))
-        result[start : stop + 1], known[start : stop + 1] = path, True
-    return _bridged(result, known)
+    for start, stop in stretches(heel | ball):
+        result[start : stop + 1], known[start : stop + 1] = undone(drift[start:stop]), True
+    return bridged(result, known)
+
+
+def undone(drift: Float[ndarray, "steps 2"]) -> Float[ndarray, "frames 2"]:
+    """What has to be added, in the mean nothing, so that what drifts so stands still; at most `FARTHEST`."""
+    path = np.concatenate([np.zeros((1, 2)), -np.cumsum(drift, axis=0)])
+    path -= path.mean(0)
+    return np.asarray(path * min(1.0, FARTHEST / max(float(np.abs(path).max()), 1e-9)))
 
 
 def _lock(
@@ -107,14 +111,14 @@ def _lock(
     if not moves.any():
         return rotations, root
     shift = gaussian_filter1d(moves.mean(0), FOLLOW * fps, axis=0, mode="nearest") if follow else np.zeros_like(root)
-    shift[:, 1] = -_lowering(pose, moves - shift, fps)
+    shift[:, 1] = -lowering(pose, moves - shift, fps)
     rotations = rotations.astype(np.float64)
     for move, leg in zip(moves, LEGS, strict=True):
         bend(rotations, pose, leg, shift, move)
     return rotations.astype(np.float32), (root + shift).astype(np.float32)
 
 
-def _lowering(pose: Pose, moves: Float[ndarray, "2 frames 3"], fps: float) -> Float[ndarray, " frames"]:
+def lowering(pose: Pose, moves: Float[ndarray, "2 frames 3"], fps: float) -> Float[ndarray, " frames"]:
     """How far the hips have to come down for both feet to be in reach, metres."""
     need = np.zeros(len(pose.places))
     for move, leg in zip(moves, LEGS, strict=True):
@@ -128,7 +132,7 @@ def _lowering(pose: Pose, moves: Float[ndarray, "2 frames 3"], fps: float) -> Fl
     return gaussian_filter1d(maximum_filter1d(np.clip(need, 0.0, 0.1), size), FOLLOW * fps / 2, mode="nearest")
 
 
-def _runs(steps: Bool[ndarray, " steps"]) -> list[tuple[int, int]]:
+def stretches(steps: Bool[ndarray, " steps"]) -> list[tuple[int, int]]:
     """First step and one past the last of each stretch of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], steps, [False]]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
@@ -136,12 +140,12 @@ def _runs(steps: Bool[ndarray, " steps"]) -> list[tuple[int, int]]:
 
 def _long_enough(steps: Bool[ndarray, " steps"], least: int) -> Bool[ndarray, " steps"]:
     kept = np.zeros_like(steps)
-    for start, stop in _runs(steps):
+    for start, stop in stretches(steps):
         kept[start:stop] = stop - start >= least
     return kept
 
 
-def _bridged(values: Float[ndarray, "frames 2"], known: Bool[ndarray, " frames"]) -> Float[ndarray, "frames 2"]:
+def bridged(values: Float[ndarray, "frames d"], known: Bool[ndarray, " frames"]) -> Float[ndarray, "frames d"]:
     """Between known stretches from the end of one to the start of the next, eased; held before and after."""
     places = np.flatnonzero(known)
     if not len(places):

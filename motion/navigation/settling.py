@@ -81,7 +81,7 @@ class Settler:
         """Turn about, sit down, move into the pose where it is another one, and stay."""
         stand = Stand(torch.tensor(target.spot, dtype=torch.float32), target.heading)
         about = turn_about(self.network, state, stand, self.room.distance, self._generator, progress)
-        parts = [finished(about, self.network, self.body, self.room.scene.floor)] if about else []
+        parts = [finished(about, self.network, self.room.scene.floor)] if about else []
         state = state_of(parts[0], self.network) if parts else state
         drawn = self._drawn(state, DOWNWARDS, DOWN[1], progress)
         self._down, self._shift = self._bent(drawn, pose_now(state), target), None
@@ -134,7 +134,7 @@ class Settler:
                 state, frames = stand_firm(self.network, before, frames)
             made.append(frames)
             progress(1)
-        return finished(made, self.network, self.body, self.room.scene.floor)
+        return finished(made, self.network, self.room.scene.floor)
 
     # ------------------------------------------------------------------------------------------------- inside
 

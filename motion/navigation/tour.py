@@ -174,7 +174,7 @@ def _walked(
     about = turn_about(guides.network, state, _along_path(path, place), room.distance, generator, progress)
     lead = Lead(guides.network, guides.policy, gait, room.onward)
     went = walk(lead, [path], room.distance, search, start=about[-1].state if about else state, progress=progress)[0]
-    motion = finished([*about, *went.made], guides.network, guides.body, room.scene.floor)
+    motion = finished([*about, *went.made], guides.network, room.scene.floor)
     said = Task("go", gait, goal, task.name)
     notes = (
         ("interrupted",)
@@ -239,7 +239,7 @@ def _along(
     objectives = [follow(places[None]), *natural(network), keep_out(room.distance, 5.0)]
     config = SteerConfig(primitives=count, seed=guides.seed)
     made = steer(network, state, [text], objectives, config, progress=progress).made
-    return finished(made, network, guides.body, room.scene.floor)
+    return finished(made, network, room.scene.floor)
 
 
 def spliced(state: State, motion: Motion, network: PrimitiveModel) -> Motion:
