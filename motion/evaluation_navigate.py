@@ -55,7 +55,7 @@ SAT = 0.02
 UP_AGAIN, UPRIGHT = 0.8, 0.5
 """Metres of pelvis height, and of the head above it, of somebody who has stood up."""
 BOOTSTRAPS = 1000
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,13 @@ class Walkers:
     body: BodyModel = field(default_factory=load_body)
     gait: str = "walk"
     search: Search = field(default_factory=lambda: Search(tries=16))
-    digest: str = ""
-    """Of all weights: other weights are measured anew."""
+    digests: tuple[str, str, str, str] = ("", "", "", "")
+    """Of the weights of the network and of the three policies: what was made by others is measured anew."""
+
+    def made_by(self, row: str) -> str:
+        """Digest of the weights that a row uses."""
+        policy = 2 if row.startswith("scene ") else 3 if row in ("sit policy", "sit search") else 1
+        return f"{self.digests[0]} {self.digests[policy]}"
 
 
 @dataclass(frozen=True)
@@ -352,7 +357,7 @@ def _kept(
     row: str, walkers: Walkers, room: Surveyed, cases: Sequence[tuple[Place, Place]], asked: Asked
 ) -> tuple[list[Result], list[float]]:
     """Results of a room and row, from the cache where they are there."""
-    about = [VERSION, row, room.scene.name, [list(a + b) for a, b in cases], asked.seeds, walkers.digest, walkers.gait,
+    about = [VERSION, row, room.scene.name, [list(a + b) for a, b in cases], asked.seeds, walkers.made_by(row), walkers.gait,
              repr(walkers.search)]  # fmt: skip
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
     path = None if asked.cache is None else asked.cache / f"navigate-{key}.json"

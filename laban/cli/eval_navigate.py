@@ -55,8 +55,8 @@ def navigate(
     network = load_primitives(checkpoint).requires_grad_(False).to(pick_device(device.value))
     names = (policy, scene_policy, act_policy)
     loaded = [load_goal_policy(name, checkpoint).to(network.mean.device) for name in names]
-    digest = " ".join(digest_of(name) for name in (checkpoint, *names))
-    walkers = Walkers(network, *loaded, gait=text, search=Search(tries=search), digest=digest)
+    digests = (digest_of(checkpoint), digest_of(policy), digest_of(scene_policy), digest_of(act_policy))
+    walkers = Walkers(network, *loaded, gait=text, search=Search(tries=search), digests=digests)
     count = len(scenes) * (len(asked.rows) + sit)
     with progress("rooms", count, quiet=json) as advance:
         found = evaluate_navigate(scenes, walkers, asked, finished=advance)
