@@ -357,8 +357,8 @@ def _kept(
     row: str, walkers: Walkers, room: Surveyed, cases: Sequence[tuple[Place, Place]], asked: Asked
 ) -> tuple[list[Result], list[float]]:
     """Results of a room and row, from the cache where they are there."""
-    about = [VERSION, row, room.scene.name, [list(a + b) for a, b in cases], asked.seeds, walkers.made_by(row), walkers.gait,
-             repr(walkers.search)]  # fmt: skip
+    about = [VERSION, row, room.scene.name, [list(a + b) for a, b in cases], asked.seeds, walkers.made_by(row),
+             walkers.gait, repr(walkers.search)]  # fmt: skip
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
     path = None if asked.cache is None else asked.cache / f"navigate-{key}.json"
     if path is not None and path.is_file():
