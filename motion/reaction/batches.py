@@ -12,9 +12,9 @@ from torch import Tensor
 from laban.errors import LabanError
 from laban.progress import progress
 from models.body.model import OPEN_BODY, load_body
-from models.data.pairs import Pair, mirrored, swap
+from models.data.pairs import Pair, mirrored
 from models.text.encoder import TextEncoder
-from motion.reaction.features import FPS, Track, track_of
+from motion.reaction.features import FPS, Track, tracks_of_roles
 from motion.reaction.losses import Reactions
 from motion.training_data import TextNoise
 
@@ -42,8 +42,8 @@ def tracks_of(pairs: Sequence[Pair], *, quiet: bool = False) -> list[Track]:
     with progress("encoding pairs", len(pairs), quiet=quiet) as advance:
         for one in pairs:
             if one.motion.seconds >= SHORTEST:
-                for own in (one, swap(one), mirrored(one, body), swap(mirrored(one, body))):
-                    found.append(track_of(own.motion, (own.text, *own.wordings), body, synthetic=own.synthetic))
+                for own in (one, mirrored(one, body)):
+                    found += tracks_of_roles(own.motion, (own.text, *own.wordings), body, synthetic=own.synthetic)
             advance(1)
     if not found:
         raise LabanError(f"no pair lasts {SHORTEST:g} s; a reaction cannot be learnt from these")

@@ -53,14 +53,14 @@ class Track:
         return len(self.path)
 
 
-def track_of(
+def tracks_of_roles(
     motion: Motion, texts: tuple[str, ...], body: BodyModel | None = None, *, synthetic: bool = False
-) -> Track:
-    """Two people, of whom the first is the actor, as networks are taught by them."""
+) -> tuple[Track, Track]:
+    """Two people as networks are taught by them: the first as the actor, and the second as the actor."""
     window = pair.encode(resample(motion, FPS), body)
     points = points_on(window.body, window.trajectory)
-    return Track(points[0], window.trajectory[0], window.body[0], points[1], window.trajectory[1], window.body[1],
-                 texts, synthetic)  # fmt: skip
+    first, second = ((points[one], window.trajectory[one], window.body[one]) for one in range(2))
+    return Track(*first, *second, texts, synthetic), Track(*second, *first, texts, synthetic)
 
 
 def points_on(body: Float[Tensor, "*batch frames 205"], path: Path) -> Points:
