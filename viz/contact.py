@@ -21,7 +21,7 @@ def highlighted(people: Sequence[Mesh]) -> list[Mesh]:
     """The same surfaces with `HIGHLIGHT` where one comes near another; one person alone stays as they are."""
     result = list(people)
     for index, mesh in enumerate(people):
-        others = [other.vertices for other in people[:index] + people[index + 1 :]]
+        others = [other.vertices for place, other in enumerate(people) if place != index]
         share = np.max([nearness(mesh.vertices, other) for other in others], axis=0) if others else np.zeros(0)
         if share.any():
             colors = mesh.vertex_colors() * (1 - share[:, None]) + np.array(HIGHLIGHT) * share[:, None]

@@ -8,7 +8,7 @@ always in the order of the motion, and the actor is person 0 unless another is n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -139,8 +139,9 @@ def decode(window: PairWindow, body: BodyModel | None = None, like: Motion | Non
     frames = rotations.shape[1]
     full = np.broadcast_to(np.eye(3, dtype=np.float32), (2, frames, NUM_JOINTS, 3, 3)).copy()
     full[:, :, :NUM_BODY] = rotations.numpy()
-    shape = {} if like is None else {"betas": like.betas, "genders": like.genders}
-    blank = Motion(full, np.zeros((2, frames, 3), np.float32), window.fps, **shape)
+    blank = Motion(full, np.zeros((2, frames, 3), np.float32), window.fps)
+    if like is not None:
+        blank = replace(blank, betas=like.betas, genders=like.genders)
     root = (pelvis - rest_joints(blank, body)[:, None, 0]).numpy().astype(np.float32)
     return Motion(full, root, window.fps, blank.betas, blank.genders)
 

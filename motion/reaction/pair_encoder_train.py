@@ -71,7 +71,7 @@ def batches(takes: Sequence[Take], size: int = BATCH, seed: int = 0) -> Callable
 
 def spoilt(takes: Sequence[Take], kind: int, rng: np.random.Generator) -> Float[Tensor, "2 40 24 3"]:
     """A random window, spoilt in one of the ways of `SPOILT`."""
-    take = takes[rng.integers(len(takes))]
+    take = takes[int(rng.integers(len(takes)))]
     last = take.shape[2] - WINDOW
     start, name = int(rng.integers(last + 1)), SPOILT[kind]
     source = take[1 if name == "let go" else 0]
@@ -85,7 +85,7 @@ def spoilt(takes: Sequence[Take], kind: int, rng: np.random.Generator) -> Float[
     if name in _WAYS:
         window[1] = _WAYS[name](window[1], rng)
     elif name.startswith("another"):
-        other = take if name == "another moment" else takes[rng.integers(len(takes))]
+        other = take if name == "another moment" else takes[int(rng.integers(len(takes)))]
         place = int(rng.integers(other.shape[2] - WINDOW + 1))
         if name == "another moment":  # up to four seconds off, at least two thirds of one
             shifts = [s for s in (start - rng.integers(14, 80), start + rng.integers(14, 80)) if 0 <= s <= last]
@@ -175,7 +175,9 @@ def train_pair_encoder(
     data: str | Path, run: str | Path, output: str | Path, *, config: TrainConfig = TRAIN, quiet: bool = False
 ) -> dict[int, dict[str, float]]:
     """Train the networks of all folds, write the checkpoint; returns what each makes of its own fold's windows."""
-    takes, tensors, measured = read_takes(MotionDataset.open(data)), {}, {}
+    takes = read_takes(MotionDataset.open(data))
+    tensors: dict[str, Tensor] = {}
+    measured: dict[int, dict[str, float]] = {}
     for fold in range(FOLDS):
         seen = [take for number, take in enumerate(takes) if number % FOLDS != fold]
         torch.manual_seed(config.seed)
