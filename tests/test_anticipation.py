@@ -44,8 +44,14 @@ from action_localization.anticipation.measures import (
 )
 from action_localization.anticipation.network import ActionModel, ModelConfig, ModelPredictor
 from action_localization.anticipation.plan_measures import accuracy, batch_iou, cumulative_iou, sample_iou, success
-from action_localization.anticipation.prior import PriorSettings, learn_prior, mixture_weights
-from action_localization.anticipation.rollout import Mixture, Search, next_probabilities, sample_futures
+from action_localization.anticipation.prior import PriorRollout, PriorSettings, learn_prior, mixture_weights
+from action_localization.anticipation.rollout import (
+    Mixture,
+    Search,
+    next_probabilities,
+    probabilities_along,
+    sample_futures,
+)
 from action_localization.anticipation.sequences import leak_note, read_sequences, together
 from action_localization.anticipation.training import ModelTraining, train_model
 from action_localization.anticipation.viterbi import best_path, best_paths, left_to_right, posterior
@@ -340,6 +346,17 @@ def test_the_network_is_causal_and_its_steps_equal_one_pass():
     for place in range(2, 6):
         np.testing.assert_allclose(rollout.next()[1], whole[0, place].softmax(-1).numpy(), atol=1e-5)
         rollout.take(np.full(3, int(tokens[0, place])))
+
+
+def test_a_whole_sequence_at_once_equals_step_by_step(learnt):
+    model = ModelPredictor(small(learnt.vocabulary))
+    actions = np.array([0, 2, -1, 1, 1, 4])
+    mixed = Mixture((learnt.prior, model), (0.25, 0.75))
+    given = probabilities_along(mixed, actions)
+    for place in range(len(actions)):
+        np.testing.assert_allclose(given[place], next_probabilities(mixed, actions[:place]), atol=1e-5)
+    rollout = PriorRollout(learnt.prior, actions[:2], 1)
+    np.testing.assert_allclose([rollout.components_of(a) for a in range(5)], rollout.components(0).T, rtol=1e-5)
 
 
 def test_features_are_read_causally():

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 
+from action_localization.anticipation.chains import TaskChains, chain_arrays, chains_from_arrays, learn_chains
 from action_localization.anticipation.network import ActionModel, ModelConfig, ModelPredictor
 from action_localization.anticipation.prior import (
     Prior,
@@ -53,6 +54,8 @@ class Anticipator:
     weight: float = 0.0
     search: Search = field(default_factory=Search)
     learnt_from: str = ""
+    chains: TaskChains | None = None
+    """The tasks that the training videos were of, where they were of any."""
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -157,7 +160,8 @@ def learn_anticipator(training: SequenceSet, *, settings: PriorSettings | None =
                              [one.array for one in held.sequences])  # fmt: skip
     prior = learn_prior(training.vocabulary, arrays, settings)
     seconds, pause = typical_times(training)
-    return Anticipator(prior, seconds, pause, learnt_from=training.name)
+    chains = learn_chains(training) if training.goals else None
+    return Anticipator(prior, seconds, pause, learnt_from=training.name, chains=chains)
 
 
 def typical_times(training: SequenceSet) -> tuple[Float64[ndarray, " actions"], float]:
@@ -186,6 +190,10 @@ def save_anticipator(folder: str | Path, anticipator: Anticipator, card: str, **
         "settings": asdict(anticipator.prior.settings), "search": asdict(anticipator.search), **extra,
         "vocabulary": anticipator.vocabulary.to_json(),
     }  # fmt: skip
+    if anticipator.chains is not None:
+        arrays = chain_arrays(anticipator.chains)
+        tensors |= {f"chains.{name}": torch.from_numpy(value) for name, value in arrays.items()}
+        config["tasks"] = list(anticipator.chains.tasks)
     if anticipator.network is not None:
         tensors |= {f"model.{name}": value for name, value in anticipator.network.state_dict().items()}
         config["model"] = asdict(anticipator.network.config)
@@ -208,9 +216,13 @@ def load_anticipator(name: str | Path) -> Anticipator:
         network = ActionModel(vocabulary, from_dict(ModelConfig, config["model"], name=where))
         weights = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
         network = load_module(network, weights, name)
+    chains = None
+    if "tasks" in config:
+        arrays = {key.removeprefix("chains."): value.numpy() for key, value in tensors.items() if key[:7] == "chains."}
+        chains = chains_from_arrays(vocabulary, config["tasks"], arrays)
     search = from_dict(Search, config["search"], name=where)
     return Anticipator(prior, tensors["seconds"].double().numpy(), float(config["pause"]), network,
-                       float(config["weight"]), search, str(config.get("learnt_from", "")))  # fmt: skip
+                       float(config["weight"]), search, str(config.get("learnt_from", "")), chains)  # fmt: skip
 
 
 def embedded_names() -> tuple[str, ...]:

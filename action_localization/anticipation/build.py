@@ -8,21 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from numpy import ndarray
 
 from action_localization.anticipation.anticipator import Anticipator, learn_anticipator, save_anticipator
 from action_localization.anticipation.evaluate import LongTerm, best_balance, choosing, long_term_row, next_actions
 from action_localization.anticipation.network import ActionModel, ModelConfig, ModelPredictor
 from action_localization.anticipation.prior import fit_prior, learn_prior, mixture_weights
-from action_localization.anticipation.rollout import Mixture, Predictor, Search
+from action_localization.anticipation.rollout import Predictor, Search
 from action_localization.anticipation.sequences import SequenceSet, read_sequences, together
 from action_localization.anticipation.training import ModelTraining, train_model
 from laban.errors import LabanError
 
 HELD_OUT = 0.1
 SEARCHES = tuple(Search(48, t, s, 24) for t, s in ((0.9, 0.6), (0.75, 0.55), (0.6, 0.5)))
-CHOOSING_WINDOWS = 16
+CHOOSING_WINDOWS = 12
+"""How futures are chosen is tried on so many windows, with the prior alone: the network takes ten times as long."""
 
 
 @dataclass(frozen=True)
@@ -81,26 +82,24 @@ def choose(training: SequenceSet, building: Building, *, quiet: bool = False) ->
         if network is None:
             return None
     parts: list[Predictor] = [prior] if network is None else [prior, ModelPredictor(network)]
-    given = np.stack([_given(part, held) for part in parts], 1)
+    found = [next_actions(part, held) for part in parts]
+    known = found[0].truth >= 0
+    truth: Int64[ndarray, " _"] = found[0].truth[known]
+    given = np.stack([one.probabilities[known, truth].astype(np.float64) for one in found], 1)
     weights, both = mixture_weights(given)
-    nll = {name: float(-np.log(np.maximum(column, 1e-12)).mean()) for name, column in
-           zip(("prior", "network"), given.T, strict=False)}  # fmt: skip
+    nll = {
+        name: float(-np.log(np.maximum(column, 1e-12)).mean())
+        for name, column in zip(("prior", "network"), given.T, strict=False)
+    }
     nll["mixture"] = -both
-    predictor = parts[0] if network is None else Mixture(tuple(parts), tuple(weights.tolist()))
-    searches = _searches(predictor, held)
+    mixed = np.sum([w * one.probabilities for w, one in zip(weights, found, strict=True)], 0, dtype=np.float32)
+    balance = best_balance(replace(found[0], probabilities=mixed), prior.base)
+    searches = _searches(prior, held)
     best = min(searches, key=lambda search: searches[search]) if searches else Search()
     whole = learn_anticipator(training, settings=settings)
-    found = replace(whole, network=network, weight=0.0 if network is None else float(weights[1]), search=best)
+    weight = 0.0 if network is None else float(weights[1])
     said = {f"T {s.temperature:g}, sharp {s.sharp:g}": value for s, value in searches.items()}
-    return Chosen(found, len(held.sequences), nll, said, best_balance(next_actions(predictor, held), prior.base))
-
-
-def _given(part: Predictor, held: SequenceSet) -> Float[ndarray, " actions"]:
-    """The probability of every known action of the held-out videos before it came."""
-    found = next_actions(part, held)
-    known = found.truth >= 0
-    own: Int64[ndarray, " _"] = found.truth[known]
-    return found.probabilities[known, own].astype(np.float64)
+    return Chosen(replace(whole, network=network, weight=weight, search=best), len(held.sequences), nll, said, balance)
 
 
 def _searches(predictor: Predictor, held: SequenceSet) -> dict[Search, float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Literal
 
@@ -14,7 +16,7 @@ from numpy import ndarray
 
 from action_localization.anticipation.sequences import SequenceSet
 from action_localization.anticipation.viterbi import NEVER, best_path
-from action_localization.anticipation.vocabulary import Vocabulary
+from action_localization.anticipation.vocabulary import Vocabulary, plain
 from laban.errors import LabanError
 
 START = -2
@@ -23,6 +25,9 @@ SMOOTHING = 0.1
 
 TRUST = 2.0
 """Counts that a chain is worth beside the plans that were seen; chosen on held-out training videos of CrossTask."""
+
+LONGEST = 20
+"""Steps of a plan."""
 
 Protocol = Literal["A", "B"]
 
@@ -66,6 +71,15 @@ def plan_windows(sequences: SequenceSet, length: int, protocol: Protocol = "A") 
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Steps by number, the task they are of, and their share among all plans between the same ends."""
+
+    steps: Int64[ndarray, " length"]
+    task: str
+    share: float
+
+
+@dataclass(frozen=True)
 class TaskChains:
     """How often step b followed step a in each task, as (task, a, b, count); `START` stands before the first step."""
 
@@ -102,14 +116,11 @@ class TaskChains:
 
     def task(self, name: str) -> int:
         """The number of a task by its name, in any case; LabanError with the nearest."""
-        from action_localization.anticipation.vocabulary import plain
-
         words = {plain(_spaced(task)): i for i, task in enumerate(self.tasks)}
-        if plain(name) in words:
-            return words[plain(name)]
-        from difflib import get_close_matches
-
-        near = [self.tasks[words[word]] for word in get_close_matches(plain(name), list(words), n=3, cutoff=0.0)]
+        asked = plain(_spaced(name))
+        if asked in words:
+            return words[asked]
+        near = [self.tasks[words[word]] for word in get_close_matches(asked, list(words), n=3, cutoff=0.0)]
         raise LabanError(f"task {name!r} is none of {len(self.tasks)}; nearest: {', '.join(map(repr, near))}")
 
     def posterior(self, trace: Sequence[int] | Int64[ndarray, " _"]) -> Float64[ndarray, " tasks"]:
@@ -131,30 +142,45 @@ class TaskChains:
         score = np.exp(score - score.max())
         return score / score.sum()
 
-    def plan(self, first: int, last: int, length: int, task: int | None = None) -> Int64[ndarray, " length"]:
-        """The plan of `length` steps from `first` to `last`: training plans between the two by how often they were,
-        with `TRUST` further counts shared out by the task's chain; its likeliest way (Viterbi; KEPP and ViterbiPlanNet
-        use such graphs) is always among them.
+    def unordered(self, trace: Sequence[int] | Int64[ndarray, " _"]) -> Float64[ndarray, " tasks"]:
+        """The same from how common each step is in a task, whatever their order: what a chain has to be better than."""
+        score = np.log(self.videos / self.videos.sum())
+        for task, steps in enumerate(self.steps):
+            rows = self.counts[self.counts[:, 0] == task]
+            total = float(rows[:, 3].sum())
+            for step in trace:
+                there = float(rows[rows[:, 2] == int(step), 3].sum())
+                score[task] += np.log((there + SMOOTHING * 1e-1) / (total + SMOOTHING * len(steps)))
+        score = np.exp(score - score.max())
+        return score / score.sum()
 
-        Without a task, the one whose own chain makes the likeliest such way. LabanError for a start or a goal that the
-        task does not have.
+    def plan(self, first: int, last: int, length: int, task: int | None = None) -> Int64[ndarray, " length"]:
+        """The best of `ranked`."""
+        return self.ranked(first, last, length, task)[0].steps
+
+    def ranked(self, first: int, last: int, length: int, task: int | None = None) -> tuple[Plan, ...]:
+        """Plans of `length` steps from `first` to `last`, best first: training plans between the two by how often they
+        were, with `TRUST` further counts shared out by the task's chain; its likeliest way (Viterbi; KEPP and
+        ViterbiPlanNet use such graphs) is always among them.
+
+        Without a task, every task that has both steps is asked. LabanError where none has, or for less than two steps.
         """
-        if length < 2:
-            raise LabanError(f"a plan of {length} steps; accepted: 2 or more (the first and the last are given)")
-        tasks = range(len(self.tasks)) if task is None else [task]
-        best: tuple[float, float, Int64[ndarray, " _"]] | None = None
-        for number in tasks:
-            if first not in self.steps[number] or last not in self.steps[number]:
-                continue
-            for count, found in self._ways(number, first, last, length):
-                value = (count, self._log(number, found))
-                if best is None or value > best[:2]:
-                    best = (*value, found)
-        if best is None:
+        if not 2 <= length <= LONGEST:
+            raise LabanError(f"a plan of {length} steps; accepted: 2 to {LONGEST} (the first and the last are given)")
+        if length == 2 and first == last:
+            raise LabanError("a plan of 2 steps that starts and ends with the same one; accepted: more steps")
+        found = []
+        for number in range(len(self.tasks)) if task is None else [task]:
+            if first in self.steps[number] and last in self.steps[number]:
+                found += [(c, self._log(number, way), number, way) for c, way in
+                          self._ways(number, first, last, length)]  # fmt: skip
+        if not found:
             names = self.vocabulary.names
             where = "no task has" if task is None else f"task {self.tasks[task]!r} has not"
             raise LabanError(f"{where} both {names[first]!r} and {names[last]!r}; accepted: steps of one task")
-        return best[2]
+        found.sort(key=lambda one: one[:2], reverse=True)
+        total = sum(count for count, *_ in found)
+        return tuple(Plan(way, self.tasks[number], count / total) for count, _, number, way in found)
 
     def _ways(self, task: int, first: int, last: int, length: int) -> list[tuple[float, Int64[ndarray, " _"]]]:
         """Candidates with their counts, those of the chain included."""
@@ -215,8 +241,26 @@ def modal_plans(training: SequenceSet, length: int) -> dict[str, Int64[ndarray, 
     return {goal: np.array(max(sorted(c), key=lambda plan: c[plan])) for goal, c in by_task.items()}
 
 
+def chain_arrays(chains: TaskChains) -> dict[str, ndarray]:
+    """The counts as flat arrays: transitions, videos, and the plans of every length with their counts."""
+    found: dict[str, ndarray] = {"counts": chains.counts.astype(np.int32), "videos": chains.videos.astype(np.int32)}
+    for length in sorted({len(plan) for plan in chains.plans}):
+        rows = [(*plan, count) for plan, count in chains.plans.items() if len(plan) == length]
+        found[f"plans{length - 1}"] = np.array(rows, np.int16)
+    return found
+
+
+def chains_from_arrays(vocabulary: Vocabulary, tasks: Sequence[str], arrays: Mapping[str, ndarray]) -> TaskChains:
+    """Back from `chain_arrays`."""
+    plans: dict[tuple[int, ...], int] = {}
+    for name, rows in arrays.items():
+        if name.startswith("plans"):
+            plans.update({tuple(row[:-1]): row[-1] for row in rows.tolist()})
+    return TaskChains(
+        vocabulary, tuple(tasks), arrays["counts"].astype(np.int64), arrays["videos"].astype(np.int64), plans
+    )
+
+
 def _spaced(name: str) -> str:
     """`MakeTea` as `Make Tea`."""
-    import re
-
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)

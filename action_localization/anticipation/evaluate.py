@@ -18,7 +18,13 @@ from action_localization.anticipation.distances import (
     hypothesis_distances,
 )
 from action_localization.anticipation.measures import Figure, class_mean_recall, mean_over_groups, top_hits
-from action_localization.anticipation.rollout import Predictor, Search, choose_futures, sample_futures
+from action_localization.anticipation.rollout import (
+    Predictor,
+    Search,
+    choose_futures,
+    probabilities_along,
+    sample_futures,
+)
 from action_localization.anticipation.sequences import SequenceSet
 from action_localization.anticipation.vocabulary import Vocabulary
 from laban.errors import LabanError
@@ -199,18 +205,16 @@ class NextActions:
 
 def next_actions(predictor: Predictor, sequences: SequenceSet, advance: Advance | None = None) -> NextActions:
     """Every action foreseen from the true ones before it (the first of a video from none)."""
-    rows, truth, video = [], [], []
+    rows: list[ndarray] = []
+    truth: list[int] = []
+    video: list[int] = []
     for number, one in enumerate(sequences.sequences):
-        rollout = predictor.start(np.zeros(0, np.int64))
-        for action in one.actions:
-            rows.append(rollout.next()[0].astype(np.float32))
-            truth.append(action)
-            video.append(number)
-            if action >= 0:
-                rollout.take(np.array([action]))
+        rows.append(probabilities_along(predictor, one.array))
+        truth += one.actions
+        video += [number] * len(one.actions)
         if advance is not None:
             advance(1)
-    return NextActions(np.stack(rows), np.array(truth), np.array(video))
+    return NextActions(np.concatenate(rows), np.array(truth), np.array(video))
 
 
 def balanced(

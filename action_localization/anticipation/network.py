@@ -186,6 +186,14 @@ class ModelPredictor:
         """Begin after the last actions of a history, as many as the network was trained on; unknown ones left out."""
         return _ModelRollout(self.network, history[history >= 0][-self.network.config.context :], copies)
 
+    def along(self, actions: np.ndarray) -> Float[np.ndarray, "length actions"]:
+        """Before each action of a sequence, in one causal pass; unknown ones are as if they had not been."""
+        known = actions >= 0
+        with torch.inference_mode():
+            tokens = torch.from_numpy(np.ascontiguousarray(actions[known], np.int64))[None]
+            odds, _ = self.network(tokens)
+            return odds[0, np.cumsum(known) - known].softmax(-1).numpy()
+
 
 class _ModelRollout:
     def __init__(self, network: ActionModel, history: np.ndarray, copies: int) -> None:

@@ -125,6 +125,22 @@ class PriorRollout:
         again = objects[self.prior.noun_of] * self.prior.of_noun
         return np.stack([ngram, self.actions[copy] / self.actions[copy].sum(), again])
 
+    def components_of(self, action: int) -> Float64[ndarray, " components"]:
+        """What each of `COMPONENTS` gives one action in the first copy: the same as `components`, without the rest."""
+        prior, context = self.prior, self.contexts[0]
+        ngram = float(prior.base[action])
+        for length in range(1, prior.settings.order):
+            row = prior.tables[length].get(tuple(context[len(context) - length :]))
+            if row is None:
+                break
+            total, kinds = float(row[1].sum()), len(row[0])
+            ngram = (ngram * kinds + float(row[1][row[0] == action].sum())) / (total + kinds)
+        if not self.actions[0].any():
+            return np.full(len(COMPONENTS), ngram)
+        noun = prior.noun_of[action]
+        again = self.objects[0, noun] / self.objects[0].sum() * prior.of_noun[action]
+        return np.array([ngram, self.actions[0, action] / self.actions[0].sum(), again], np.float64)
+
     def next(self) -> Float[ndarray, "copies actions"]:
         """The weighted mean of the components."""
         copies = 1 if self.same else len(self.contexts)
@@ -215,7 +231,7 @@ def _component_truth(
     for sequence in held_out:
         rollout = PriorRollout(prior, np.zeros(0, np.int64), 1)
         for action in sequence[sequence >= 0]:
-            found.append(rollout.components(0)[:, action])
+            found.append(rollout.components_of(int(action)))
             rollout.take(np.array([action]))
     return np.array(found).reshape(-1, len(COMPONENTS))
 

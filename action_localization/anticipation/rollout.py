@@ -36,6 +36,14 @@ class Predictor(Protocol):
         """Begin after a history of known actions, which may be empty."""
 
 
+@runtime_checkable
+class AllAtOnce(Protocol):
+    """A predictor that sees a whole sequence in one pass, and never ahead."""
+
+    def along(self, actions: Int64[ndarray, " length"]) -> Float[ndarray, "length actions"]:
+        """The same as step by step."""
+
+
 @dataclass(frozen=True)
 class Mixture:
     """Several predictors over one vocabulary; `weights` are chosen on held-out training videos."""
@@ -79,6 +87,22 @@ class _Mixed:
 def next_probabilities(predictor: Predictor, history: Int64[ndarray, " past"]) -> Float[ndarray, " actions"]:
     """How probable each action is after a history."""
     return predictor.start(history).next()[0]
+
+
+def probabilities_along(predictor: Predictor, actions: Int64[ndarray, " length"]) -> Float[ndarray, "length actions"]:
+    """How probable each action was before each one of a sequence came, given those before it."""
+    if isinstance(predictor, Mixture):
+        parts = [w * probabilities_along(p, actions) for p, w in zip(predictor.parts, predictor.weights, strict=True)]
+        return np.sum(parts, 0, dtype=np.float32)
+    if isinstance(predictor, AllAtOnce):
+        return predictor.along(actions)
+    rollout = predictor.start(np.zeros(0, np.int64))
+    found = np.empty((len(actions), len(predictor.vocabulary)), np.float32)
+    for place, action in enumerate(actions):
+        found[place] = rollout.next()[0]
+        if action >= 0:
+            rollout.take(np.array([action]))
+    return found
 
 
 def sharpened(probabilities: Float[ndarray, "copies actions"], temperature: float) -> Float[ndarray, "copies actions"]:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "convert": "Convert motion between AMASS npz, BVH, GLB and HumanML3D joints.",
     "detect": "A video or motion in, when each action starts and ends out.",
     "anticipate": "A score or video in, what will happen next out.",
+    "plan": "The steps between a first and a last one, from how people did the task.",
     "extract": "Turn a video into features: poses, or the rows of a video or image network.",
     "data": "Build and inspect training sets.",
     "train": "Train a model, or go on with a training that was interrupted.",
