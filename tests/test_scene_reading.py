@@ -135,6 +135,13 @@ def test_a_floor_with_thickness_is_its_top(tmp_path: Path) -> None:
     assert scene.object("couch").low[1] == pytest.approx(0, abs=1e-5)
 
 
+def test_a_table_is_no_floor(tmp_path: Path) -> None:
+    parts = {name: part for name, part in shell().items() if name not in ("floor", "ceiling")}
+    parts["table"] = box(1.6, 0.35, 1.0, (0, 0.175, 0))
+    with pytest.raises(LabanError, match="no floor"):
+        read_scene(write(parts, tmp_path / "bare.obj"))
+
+
 def test_no_floor_is_said_and_may_be_declared(tmp_path: Path) -> None:
     walls = {name: part for name, part in shell().items() if name != "floor"}
     path = write(walls, tmp_path / "room.obj")

@@ -35,6 +35,8 @@ SLAB = 0.6
 """Metres of a floor's thickness at the most, and of steps within a floor."""
 LEAST_FLOOR = (0.5, 0.1)
 """Square metres, and share of the plan, of the least level area that is taken for a floor."""
+TABLE = (0.25, 0.1)
+"""Share of the plan below which, and of the height above the lowest point over which, a level area is no floor."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def _likely(long: float, tall: float) -> tuple[float, str]:
 def find_floor(surface: Surface, low: Float[ndarray, "3"], high: Float[ndarray, "3"]) -> float | None:
     """Height of the floor: the largest low level area, on top if it is a slab; None if there is none.
 
-    Low: the lowest of all heights with at least half of the largest level area. A ceiling is as large but higher.
+    Low: the lowest of all heights with at least half of the largest level area. A ceiling is as large but higher. A
+    small area well above the lowest point is a table in a room without a floor.
     """
     heights, areas = _levels(surface, 1, float(high[1] - low[1]))
     if not len(areas):
@@ -115,6 +118,8 @@ def find_floor(surface: Surface, low: Float[ndarray, "3"], high: Float[ndarray, 
     slab = large & (heights > heights[at]) & (heights <= heights[at] + SLAB)
     if slab.any() and _faces_up(surface, heights[at]) < 0:
         at = int(np.flatnonzero(slab)[0])
+    if areas[at] < TABLE[0] * plan and heights[at] - low[1] > TABLE[1] * (high[1] - low[1]):
+        return None
     chosen = _near(surface, heights[at])
     return float(np.average(surface.centers[chosen, 1], weights=surface.areas[chosen]))
 
