@@ -40,7 +40,7 @@ def react(  # noqa: PLR0913
     ] = None,
     one_way: Annotated[bool, typer.Option("--one-way", help="Role A as the actor only.")] = False,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Denoising steps of each stage.")] = 10,
-    temperature: Annotated[float, typer.Option("--temperature", help="How varied ways are.")] = 0.5,
+    temperature: Annotated[float, typer.Option("--temperature", help="How varied ways are.")] = 0.2,
     hold: Annotated[bool, typer.Option("--hold/--no-hold", help="Close the last gap between hands.")] = True,
     json: Json = False,
 ) -> None:

@@ -48,7 +48,7 @@ def command(  # noqa: PLR0913
     steps: Annotated[int, typer.Option("--steps", help="Denoising steps of each stage.")] = 10,
     temperature: Annotated[
         float, typer.Option("--temperature", help="How varied ways are: 0 the likeliest, 1 as in the data.")
-    ] = 0.5,
+    ] = 0.2,
     guidance: Annotated[
         float, typer.Option("--guidance", help="How strictly the text is followed; 1 = not guided.")
     ] = 1.0,

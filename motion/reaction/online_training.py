@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -105,7 +105,8 @@ class AnswerBatches:
         columns = [torch.stack(values) for values in zip(*rows, strict=True)]
         condition = self.noise.disturb(self.encoder.encode(texts), rng)
         kept = Condition(condition.tokens[:, :WORDS], condition.mask[:, :WORDS], condition.sentence)
-        return Answers(*columns, kept)
+        names = [field.name for field in fields(Answers) if field.name != "condition"]
+        return Answers(**dict(zip(names, columns, strict=True)), condition=kept)
 
     def _row(self, rng: np.random.Generator, duet: Duet, first: int) -> list[Tensor]:
         """Two frames and eight, by somebody who may be astray and on the way back; the actor is as it was."""

@@ -57,7 +57,7 @@ class ReactConfig:
 
     steps: int = 10
     way_steps: int = 10
-    temperature: float = 0.5
+    temperature: float = 0.2
     """Deviation of the noise that the way starts from: 0 is the likeliest way, 1 as varied as what was learnt from."""
     guidance: float = 1.0
     """How strictly the text is followed; 1 is unguided."""
