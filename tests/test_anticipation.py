@@ -42,6 +42,7 @@ from action_localization.anticipation.measures import (
     plan_spread,
     top_hits,
 )
+from action_localization.anticipation.movements import read_movements
 from action_localization.anticipation.network import ActionModel, ModelConfig, ModelPredictor
 from action_localization.anticipation.plan_measures import accuracy, batch_iou, cumulative_iou, sample_iou, success
 from action_localization.anticipation.prior import PriorRollout, PriorSettings, learn_prior, mixture_weights
@@ -159,6 +160,20 @@ def test_epic_tables_give_verbs_nouns_and_synonyms(tmp_path):
     assert found.vocabulary.pairs == (("take", "cup"), ("put", "pan:dust"))
     assert found.sequences[0].actions == (0, 1) and found.vocabulary.action("grab the mug") == 0
     assert found.vocabulary.action("set dust pan") == 1
+
+
+def test_movements_are_read_in_the_detectors_words(tmp_path):
+    def clip(name: str, source: str, *labels: str) -> dict[str, object]:
+        segments = [{"label": label, "start": i, "end": i + 1} for i, label in enumerate(labels)]
+        return {"id": name, "source": source, "split": "train", "segments": segments}
+
+    clips = [clip("a", "x", "stand", "jog", "bends down"), clip("b", "kinect", "walk", "wave"), clip("c", "x", "walk")]
+    (tmp_path / "index.json").write_text(json.dumps(clips))
+    found = read_movements(tmp_path / "index.json")
+    assert [(one.name, [s.label for s in one.timeline.segments]) for one in found.sequences] == [
+        ("a", ["run", "bend forward"])
+    ]
+    assert found.vocabulary.get("clap") is not None  # known to the detector, though no clip here has it
 
 
 def test_shared_recordings_are_said(tmp_path):

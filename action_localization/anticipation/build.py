@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from action_localization.anticipation.anticipator import Anticipator, learn_anticipator, save_anticipator
 from action_localization.anticipation.evaluate import LongTerm, best_balance, choosing, long_term_row, next_actions
+from action_localization.anticipation.movements import is_motion_set, read_movements
 from action_localization.anticipation.network import ActionModel, ModelConfig, ModelPredictor
 from action_localization.anticipation.prior import fit_prior, learn_prior, mixture_weights
 from action_localization.anticipation.rollout import Predictor, Search
@@ -55,7 +56,7 @@ def read_training(paths: Sequence[Path]) -> SequenceSet:
     splits at all."""
     sets = []
     for path in paths:
-        found = read_sequences(path)
+        found = read_movements(path) if is_motion_set(path) else read_sequences(path)
         splits = {one.split.lower() for one in found.sequences}
         wanted = [name for name in ("training", "train") if name in splits]
         sets.append(found.part(*wanted) if wanted else found if splits == {""} else _refused(path, splits))
