@@ -148,13 +148,19 @@ def _cases(
         for seed in range(asked.seeds_of(row)):
             path = asked.folder / "measured" / f"{_key(row, own, turned, seed, asked)}.json"
             if path.is_file():
-                found.append(Case(**json.loads(path.read_text(encoding="utf-8"))))
+                found.append(_kept(path))
             else:
                 found.append(_measured(row, own, pairs, turned, seed, asked))
                 with atomic_path(path) as temporary:
                     temporary.write_text(json.dumps(found[-1].__dict__))
             finished(1)
     return found
+
+
+def _kept(path: Path) -> Case:
+    """A case from the cache."""
+    plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return Case(**{**plain, "rows": tuple(tuple(row) for row in plain["rows"])})
 
 
 def _part(pair: Pair, seconds: float | None) -> Pair:

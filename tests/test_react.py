@@ -149,7 +149,7 @@ def test_following_an_actor_is_learnt(tmp_path: Path) -> None:
     """A tiny network must learn to stay 0.8 m before somebody it has not learnt from."""
     tracks = tracks_of([facing_pair(seed, 90) for seed in range(5)], quiet=True)
     batches = ReactionBatches(tracks, Words(), batch=8, seconds=3, sped=True)
-    config = TrainConfig(steps=100, lr=4e-3, muon_lr=0.02, warmup=10, ema=0.95, precision="32-true")
+    config = TrainConfig(steps=80, lr=5e-3, muon_lr=0.02, warmup=10, ema=0.95, precision="32-true")
     network = fit(small_stage().train(), way_loss, batches, config, tmp_path, progress=False)
     held = facing_pair(100)
     reactor = Reactor(small_stage("body"), replace_seconds(network, 3.0))
@@ -198,7 +198,7 @@ def reactor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("fps", "frames"), [(30.0, 61), (24.0, 33), (120.0, 700)])
+@pytest.mark.parametrize(("fps", "frames"), [(24.0, 33), (120.0, 400)])
 def test_a_pair_has_the_actors_frames_and_rate(reactor: Path, fps: float, frames: int) -> None:
     actor = wanderer(3, frames, fps)
     pair = react(actor, None, checkpoint=reactor, config=ReactConfig(steps=2, way_steps=2))
