@@ -135,6 +135,10 @@ def test_a_floor_with_thickness_is_its_top(tmp_path: Path) -> None:
     assert scene.object("couch").low[1] == pytest.approx(0, abs=1e-5)
 
 
+def test_a_mesh_without_names_that_has_holes_is_said(tmp_path: Path) -> None:
+    assert any("not watertight: " in note for note in read_scene(write(furnished(), tmp_path / "room.ply")).notes)
+
+
 def test_a_table_is_no_floor(tmp_path: Path) -> None:
     parts = {name: part for name, part in shell().items() if name not in ("floor", "ceiling")}
     parts["table"] = box(1.6, 0.35, 1.0, (0, 0.175, 0))

@@ -74,8 +74,10 @@ def with_affordance(scene: Scene, affords: dict[str, str]) -> Scene:
 
 
 def _leaks(scene: Scene) -> tuple[str, ...]:
-    """A note of the objects that have holes."""
+    """A note of the objects that have holes, or of the whole mesh where it has no objects."""
     corners = scene.vertices[scene.faces]
+    if not scene.objects and (count := open_edges(corners.astype(np.float64))):
+        return (f"not watertight: {count:,} open edges; its inside is where it closes a space at least half",)
     names = [one.name for i, one in enumerate(scene.objects) if open_edges(corners[scene.part == i].astype(np.float64))]
     if not names:
         return ()
