@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from laban.errors import LabanError
-from laban.weights import find_weights, load_module, load_weights, save_weights
+from laban.weights import EMBEDDED, find_weights, load_module, load_weights, save_weights
 from models.diffusion.denoiser import PARTNER, Condition, Denoiser, DenoiserConfig, Layer
 from models.diffusion.schedule import NoiseSchedule, cosine_schedule
 from motion.generator import load_generator
@@ -212,13 +213,15 @@ def load_reactor(name: str | Path = "reaction") -> Reactor:
 
 
 def _folder(name: str | Path) -> Path:
-    from laban.weights import EMBEDDED
-
     for folder in (Path(name), EMBEDDED / str(name)):
         if (folder / "body" / "config.json").is_file():
             return folder
-    raise LabanError(f"checkpoint {name}: no folder with a trained reaction (body/config.json, and way/ for two "
-                     "stages); train one: laban train reaction --dataset DATASET")  # fmt: skip
+    known = sorted(path.parent.parent.name for path in EMBEDDED.glob("*/body/config.json"))
+    near = difflib.get_close_matches(str(name), known, 1)
+    raise LabanError(
+        f"checkpoint {name}: no folder with a trained reaction (body/config.json, and way/ for two stages); "
+        f"{f'did you mean {near[0]}? ' if near else ''}train one: laban train reaction --dataset DATASET"
+    )
 
 
 @lru_cache(maxsize=4)
