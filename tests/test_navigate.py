@@ -23,6 +23,7 @@ from models.rotations import yaw_rotation
 from models.scene.rooms import make_room
 from models.scene.scene import Scene, SceneObject
 from motion.evaluation_navigate import Asked, Result, cases_of, rooms_of, summary
+from motion.navigation import walking
 from motion.navigation.goal_policy import GoalPolicy, GoalPolicyConfig, digest_of, save_goal_policy
 from motion.navigation.settling import arms_towards, between, eased, facing_ahead, planted, shape_distance
 from motion.navigation.stance import aimed, slid, soles, stand_firm, turned
@@ -67,6 +68,12 @@ def room() -> Surveyed:
     return survey(make_room(3, held_out=True), cells=48)
 
 
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Walks of a network that gets nowhere end sooner."""
+    monkeypatch.setattr(walking, "LATE", 0.3)
+
+
 def upright(network: PrimitiveModel, step: tuple[float, float] = (0.0, 0.0)) -> tuple[State, Made]:
     """Somebody who stands and is carried by `step` metres a frame along x and z."""
     state = standing(network, 1, dtype=torch.float32)
@@ -78,7 +85,8 @@ def upright(network: PrimitiveModel, step: tuple[float, float] = (0.0, 0.0)) -> 
 
 
 @pytest.mark.parametrize(("said", "kind", "name", "place"), [
-    ("sit on couch", "sit", "0_couch", None), ("Sit down on the couch", "sit", "0_couch", None),
+    ("sit on couch", "sit", "0_couch", None),
+    ("sit on the sofa", "sit", "0_couch", None), ("Sit down on the couch", "sit", "0_couch", None),
     ("sit on chair_2", "sit", "2_chair_A", None), ("sit on 1_chair_A", "sit", "1_chair_A", None),
     ("lie down on bed", "lie", "3_bed", None), ("lie down", "lie", "3_bed", None),
     ("stand up", "stand", None, None), ("get up again", "stand", None, None),
@@ -94,7 +102,7 @@ def test_what_is_said_becomes_a_task(said: str, kind: str, name: str | None, pla
     assert (task.kind, task.name, task.place) == (kind, name, place)
 
 
-@pytest.mark.parametrize("said", ["sit on sofa", "sit", "sit on chair_7", "go to the moon", "  "])
+@pytest.mark.parametrize("said", ["sit on throne", "sit", "sit on chair_7", "go to the moon", "  "])
 def test_who_asks_for_what_is_not_there_is_told_what_is(said: str) -> None:
     with pytest.raises(LabanError, match="0_couch|accepted"):
         read_task(said, LISTED)
@@ -223,8 +231,6 @@ def test_ctrl_c_keeps_the_frames_there_are(
 
     def stop(primitives: int) -> None:
         calls.append(primitives)
-
-    from motion.navigation import walking
 
     real = walking.Walkers.next
 
@@ -381,7 +387,7 @@ def test_the_command_writes_what_was_asked_for(
     save_primitives(weights, network, "card")
     save_goal_policy(led, GoalPolicy(replace(policy.config, primitives=digest_of(weights))), "card")
     outputs = [tmp_path / name for name in ("walk.npz", "walk.glb", "walk.mp4")]
-    arguments = ["navigate", str(write_room(tmp_path / "hall.obj")), "--start", "1,1", "--goal", "0.5,1.2", "--json",
+    arguments = ["navigate", str(write_room(tmp_path / "hall.obj")), "--start", "1,1", "--goal", "0.72,1", "--json",
                  "--checkpoint", str(weights), "--policy", str(led), "--search", "1", "--size", "64x48",
                  "--plan", str(tmp_path / "plan.png")]  # fmt: skip
     for path in outputs:

@@ -78,6 +78,7 @@ def lies(room: Surveyed) -> Target:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seating, "STEPS", 15)
         patch.setattr(seating, "LYING", 15)
+        patch.setattr(seating, "CELLS", 40)
         return target_on(room, "bed_1", "lie", (0.0, 1.0), load_body(OPEN_BODY))
 
 

@@ -73,7 +73,7 @@ def check_free(walkable: Walkable, place: Place, what: str, scene: Scene | None 
         offered = np.round(nearest, 4)
     where = f"{what} {point[0]:g},{point[1]:g}"
     raise LabanError(
-        f"{where} is {_reason(walkable, point, scene)}; the nearest free place is {offered[0]:g},{offered[1]:g}"
+        f"{where} is {_reason(walkable, point, scene)}; the nearest free place is {offered[0] + 0:g},{offered[1] + 0:g}"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from laban.errors import LabanError
+from models.scene.furniture import kind_of
 from models.scene.scene import Scene
 
 Place = tuple[float, float]
@@ -66,7 +67,8 @@ def named(name: str, scene: Scene, affords: str | None = None) -> str:
         if wanted in (one.name.lower() for one in scene.objects):
             return scene.object(wanted).name
         kind, _, number = wanted.rpartition("_")
-        own = [one.name for one in scene.objects if one.kind.lower() == wanted]
+        said = {wanted, kind_of(wanted)} - {"object"}  # a sofa is a couch
+        own = [one.name for one in scene.objects if one.kind.lower() in said]
         numbered = [one.name for one in scene.objects if one.kind.lower() == kind] if number.isdigit() else []
         if len(own) == 1:
             return own[0]
