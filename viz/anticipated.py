@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from viz.cast import Color
 
-LEFT, RIGHT, TOP, AXIS, ROW = 1.05, 0.25, 0.45, 0.42, 0.62
+LEFT, RIGHT, TOP, AXIS, ROW = 1.05, 0.25, 0.62, 0.42, 0.62
 """Inches."""
 PAST = 0.4
 """Share of the width that the past may take; what is older is cut off."""
@@ -62,7 +62,7 @@ def anticipated_figure(
     axes.set_xlim(begin, end)
     axes.axvline(now, color=web(INK), linewidth=1.2)
     axes.text(now, -0.08, "now", ha="center", va="bottom", fontsize=8.5, color=web(INK))
-    axes.text(begin, -0.12, title, ha="left", va="bottom", fontsize=9.5, color=web(INK))
+    axes.text(begin, -0.45, title, ha="left", va="bottom", fontsize=9.5, color=web(INK))
     colors = label_colors(segment.label for _, lane, _ in rows for segment in lane)
     for line, (name, lane, foreseen) in enumerate(rows):
         if line and name:

@@ -38,7 +38,7 @@ from laban.timeline import Segment, Timeline
 from laban.weights import EMBEDDED, load_module, load_weights, save_weights
 
 KIND = "anticipator"
-SURE_ENOUGH = 200
+SURE_ENOUGH = 100
 """Sampled futures from which the probability of an action at each place is counted."""
 
 

@@ -93,7 +93,7 @@ def choose(training: SequenceSet, building: Building, *, quiet: bool = False) ->
         for name, column in zip(("prior", "network"), given.T, strict=False)
     }
     nll["mixture"] = -both
-    mixed = np.sum([w * one.probabilities for w, one in zip(weights, found, strict=True)], 0, dtype=np.float32)
+    mixed = np.asarray(sum(float(w) * one.probabilities for w, one in zip(weights, found, strict=True)))
     balance = best_balance(replace(found[0], probabilities=mixed), prior.base)
     searches = _searches(prior, held)
     best = min(searches, key=lambda search: searches[search]) if searches else Search()
@@ -134,8 +134,8 @@ def card(chosen: Chosen, building: Building, training: SequenceSet, command: str
 - **What it is**: {kind} over {len(found.vocabulary)} actions ({len(found.vocabulary.verbs)} verbs,
   {len(found.vocabulary.nouns)} nouns); no pixels, only labels.
 - **Learnt from**: {training.name}: {len(training.sequences)} training videos,
-  {sum(len(one.actions) for one in training.sequences):,} actions. The network has not seen {chosen.held} of the
-  videos, on which order, half-lives, weights and temperatures were chosen; evaluation files were never looked at.
+  {sum(len(one.actions) for one in training.sequences):,} actions. Order, half-lives, weights and temperatures were
+  chosen on {chosen.held} of the videos, which a network has not seen; evaluation files have no part in it.
 - **Command**: `{command}`.
 - **Licence**: {building.licence or "as the annotations."} The files hold counts and weights, no annotation as such.
 - **Chosen**: n-gram of order {settings.order}, half-lives {settings.half_life:g} and

@@ -23,7 +23,7 @@ def is_motion_set(path: Path) -> bool:
 
 def read_movements(path: Path) -> SequenceSet:
     """The clips of a motion set's index with at least two labelled stretches, in the detector's class names where a
-    label belongs to one; standing about and transitions are left out. The vocabulary has every class of the detector."""
+    label belongs to one, without standing about and transitions. The vocabulary has every class of the detector."""
     source = open_source(path)
     if not isinstance(source.document, list):
         raise source.fail("is no index of a motion set; accepted: a list of records with 'segments'")

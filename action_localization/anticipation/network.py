@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -98,8 +99,8 @@ class ActionModel(nn.Module):
         sizes = {"verb": len(vocabulary.verbs), "noun": len(vocabulary.nouns), "action": len(vocabulary)}
         width = config.width
         self.tables = nn.ModuleDict({name: nn.Embedding(size, width) for name, size in sizes.items()})
-        for table in self.tables.values():
-            nn.init.normal_(table.weight, std=0.02)
+        for name in sizes:
+            nn.init.normal_(self._table(name).weight, std=0.02)
         self.begin = nn.Parameter(0.02 * torch.randn(width))
         self.bias = nn.Parameter(torch.zeros(sizes["action"]))
         self.read = nn.Linear(config.features, width) if config.features else None
@@ -137,6 +138,9 @@ class ActionModel(nn.Module):
         x, _ = self._layers(self.read(rows), None)
         return self.odds(x, None), self.features_out(x)
 
+    def _table(self, name: str) -> nn.Embedding:
+        return cast(nn.Embedding, self.tables[name])
+
     def _layers(self, x: Tensor, past: Memory | None) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         x, kept = self.dropout(x), []
         for i, layer in enumerate(self.layers):
@@ -149,7 +153,7 @@ class ActionModel(nn.Module):
     ) -> Float[Tensor, "batch length actions"]:
         """Verb, noun and action each have their say."""
         x = self.dropout(x)
-        said = {name: F.linear(x, table.weight) for name, table in self.tables.items()}
+        said = {name: F.linear(x, self._table(name).weight) for name in COPIES}
         if copied is not None:
             said = {name: value + copied[name] for name, value in said.items()}
         return said["verb"][..., self.verb_of] + said["noun"][..., self.noun_of] + said["action"] + self.bias
@@ -169,7 +173,7 @@ class ActionModel(nn.Module):
         for i, name in enumerate(COPIES):
             ids = seen.clamp(min=0)
             ids = self.verb_of[ids] if name == "verb" else self.noun_of[ids] if name == "noun" else ids
-            size = self.tables[name].num_embeddings
+            size = self._table(name).num_embeddings
             into = torch.zeros(len(x), length, size, dtype=x.dtype, device=x.device)
             votes[name] = into.scatter_add(2, ids[:, None].expand(-1, length, -1), weight[:, i].to(x.dtype))
         return votes

@@ -30,7 +30,9 @@ class Rollout(Protocol):
 class Predictor(Protocol):
     """Anything that says what comes next."""
 
-    vocabulary: Vocabulary
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The actions by number."""
 
     def start(self, history: Int64[ndarray, " past"], copies: int = 1) -> Rollout:
         """Begin after a history of known actions, which may be empty."""
@@ -93,7 +95,7 @@ def probabilities_along(predictor: Predictor, actions: Int64[ndarray, " length"]
     """How probable each action was before each one of a sequence came, given those before it."""
     if isinstance(predictor, Mixture):
         parts = [w * probabilities_along(p, actions) for p, w in zip(predictor.parts, predictor.weights, strict=True)]
-        return np.sum(parts, 0, dtype=np.float32)
+        return np.asarray(np.sum(parts, 0, dtype=np.float32))
     if isinstance(predictor, AllAtOnce):
         return predictor.along(actions)
     rollout = predictor.start(np.zeros(0, np.int64))

@@ -48,7 +48,9 @@ def command(
     plans = chains.ranked(first, last, steps, number)[:count]
     files = _write(anticipator, plans[0], output or [])
     names = anticipator.vocabulary.names
-    rows = [{"task": p.task, "steps": [names[s] for s in p.steps], "share": p.share} for p in plans]
+    rows: list[dict[str, Any]] = [
+        {"task": p.task, "steps": [names[s] for s in p.steps], "share": p.share} for p in plans
+    ]
     results: dict[str, Any] = {"start": names[first], "goal": names[last], "plans": rows, "files": files}
     lines = [f"{row['share']:5.0%}  {row['task']}: {' -> '.join(row['steps'])}" for row in rows]
     if max(len(plan) for plan in chains.plans) - 1 < steps:
