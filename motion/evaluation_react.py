@@ -135,7 +135,8 @@ def _kid(cases: Sequence[Case], real: Sequence[Case] | None, folds: Mapping[int,
         made, true = (np.array([row for case in own if folds[case.take] == fold for row in case.rows])
                       for own in (cases, real))  # fmt: skip
         values.append(kid(made, true)[0])
-    return float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(len(values)))
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return float(np.mean(values)), error
 
 
 def _cases(
