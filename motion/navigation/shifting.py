@@ -57,7 +57,7 @@ def drawn(target: Target) -> tuple[Float[Tensor, "frames 22 3 3"], Float[Tensor,
     round_by = wrapped(last.seat.yaw - first.seat.yaw)
     turn, lean, arms = (eased(time, *span) for span in (TURN, LEAN, ARMS))
     upright = [yaw_rotation(torch.tensor(-one.seat.yaw)).float() @ one.rotations[0].float() for one in (first, last)]
-    pelvis = yaw_rotation((first.seat.yaw + turn * round_by).float()) @ between(*upright, lean)
+    pelvis = yaw_rotation((first.seat.yaw + turn * round_by).float()) @ between(upright[0], upright[1], lean)
     rotations = torch.stack([between(first.rotations[j].float(), last.rotations[j].float(), lean)
                              for j in range(NUM_BODY)], 1)  # fmt: skip
     rotations[:, 0] = pelvis
