@@ -16,6 +16,7 @@ from models.motion import Motion
 from models.scene import seating
 from models.scene.scene import Scene, SceneObject
 from models.scene.seats import moved, seat_of, sideways
+from motion.navigation import settling
 from motion.navigation.flesh import flesh_of
 from motion.navigation.footing import grounded
 from motion.navigation.placing import Target, before, target_on, way_onto
@@ -155,9 +156,11 @@ def test_soles_come_out_of_the_floor_and_the_first_frame_stays(network: Primitiv
     assert grounded(Motion(rotations, root, 30.0), network).root[0, -1, 1] == pytest.approx(root[0, -1, 1])
 
 
-def test_sitting_ends_in_the_pose_and_standing_up_gets_up(
-    network: PrimitiveModel, room: Surveyed, lies: Target
+def test_lying_ends_in_the_pose_and_standing_up_gets_up(
+    network: PrimitiveModel, room: Surveyed, lies: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in (("LOOKED", 2), ("DOWN", (2, 3)), ("UP", (2, 3))):
+        monkeypatch.setattr(settling, name, value)
     settler = Settler(network, load_body(OPEN_BODY), room)
     x, z = lies.spot
     start = standing(network, 1, places=torch.tensor([[x, 0.0, z]]), headings=torch.tensor([lies.heading]),
