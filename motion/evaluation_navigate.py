@@ -233,7 +233,7 @@ def _acted(walkers: Walkers, room: Surveyed, name: str, seed: int, *, search: bo
         went = attempts(world, walkers.act_policy, seconds=8.0, config=config)
         valid = went.valid[0]
         made = Made(went.rotations[:, valid], went.pelvis[:, valid])
-        found.append((motions_of([made], walkers.network)[0], bool(went.reached[0])))
+        found.append((finished([made], walkers.network, room.scene.floor), bool(went.reached[0])))
     (down, done), (up, _) = found
     return down, up, done
 
