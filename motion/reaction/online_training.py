@@ -136,20 +136,16 @@ def _astray(rng: np.random.Generator, rotations: Tensor, pelvis: Tensor) -> tupl
 
 def live_loss(network: PrimitiveModel, batch: Answers, generator: torch.Generator) -> dict[str, Tensor]:
     """Latent regression with the terms of the frames it decodes to, and vectors between the people in these frames."""
-    drifted = drifted_posture(batch.rotations[:, :HISTORY], generator)
-    place = primitive.placement(drifted, batch.pelvis[:, :HISTORY])
-    frames = network.normalise(primitive.encode(*place.into(batch.rotations, batch.pelvis), network.rest))
-    given, future = frames[:, :HISTORY], frames[:, HISTORY:]
-    history = network.normalise(primitive.encode(*place.into(drifted, batch.pelvis[:, :HISTORY]), network.rest))
-    history = history + disturbance(given, generator)
-    future = future + RETURN.to(future)[:, None] * (history - given)[:, -1:]
+    device = batch.pelvis.device
+    with torch.autocast(device.type, enabled=False):
+        place, history, future = _framed(network, batch, generator)
+        seen = partner_of(batch.seen_points, batch.seen_path, place)
     with torch.no_grad():
         latent = network.latent_of(history, future)
-    rows, device = len(latent), latent.device
+    rows = len(latent)
     t = torch.randint(0, network.config.steps, (rows,), generator=generator, device=device)
     noise = torch.randn(latent.shape, generator=generator, device=device)
     drop = torch.rand(rows, generator=generator, device=device) < DROP
-    seen = partner_of(batch.seen_points, batch.seen_path, place)
     known = torch.ones(seen.shape[:2], dtype=torch.bool, device=device)
     condition = network.seen(batch.condition.without_text(drop), history)
     condition = replace(condition, slots={**condition.slots, PARTNER: (seen, known)})
@@ -161,6 +157,20 @@ def live_loss(network: PrimitiveModel, batch: Answers, generator: torch.Generato
         terms["interaction"] = _apart(made, batch, place)
     total = weighted({name: value for name, value in terms.items() if name != "interaction"})["loss"]
     return {**terms, "loss": total + INTERACTION * terms["interaction"]}
+
+
+def _framed(
+    network: PrimitiveModel, batch: Answers, generator: torch.Generator
+) -> tuple[primitive.Placement, Tensor, Tensor]:
+    """The primitive's frame, and in it history (disturbed) and future (which leads back), normalised."""
+    drifted = drifted_posture(batch.rotations[:, :HISTORY], generator)
+    place = primitive.placement(drifted, batch.pelvis[:, :HISTORY])
+    frames = network.normalise(primitive.encode(*place.into(batch.rotations, batch.pelvis), network.rest))
+    given, future = frames[:, :HISTORY], frames[:, HISTORY:]
+    history = network.normalise(primitive.encode(*place.into(drifted, batch.pelvis[:, :HISTORY]), network.rest))
+    history = history + disturbance(given, generator)
+    future = future + RETURN.to(future)[:, None] * (history - given)[:, -1:]
+    return place, history, future
 
 
 def _apart(made: Float[Tensor, "batch 8 24 3"], batch: Answers, place: primitive.Placement) -> Tensor:

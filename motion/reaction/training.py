@@ -62,7 +62,7 @@ def optimisation(stage: str, steps: int, seed: int = 0, *, tuned: bool = False) 
     gentle = 0.5 if tuned else 1.0
     if stage == "way":
         return TrainConfig(steps=steps, lr=2e-3 * gentle, muon_lr=0.01 * gentle, warmup=min(100, steps // 8 + 1),
-                           ema=0.995, seed=seed)  # fmt: skip
+                           weight_decay=0.05, ema=0.995, seed=seed)  # fmt: skip
     return TrainConfig(steps=steps, lr=1e-3 * gentle, muon_lr=0.01 * gentle, warmup=min(100, steps // 8 + 1), ema=0.995,
                        seed=seed)  # fmt: skip
 
