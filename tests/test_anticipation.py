@@ -486,3 +486,22 @@ def test_a_score_of_unknown_labels_alone_is_refused(tmp_path, capsys):
     score.write_text("start,end,label\n0,1,zzqx\n")
     assert command(score, "--learn", table(tmp_path), "-o", tmp_path / "x.png") == 2
     assert "label 'zzqx' is not in the vocabulary of 5 actions; nearest:" in capsys.readouterr().err
+
+
+def test_the_evaluation_prints_every_row_with_intervals(tmp_path, capsys):
+    training, other = table(tmp_path), table(tmp_path, "held.csv", videos=6, skip=100)
+    sizes = ("--observe", "4", "--next", "5", "-k", "2", "--stride", "2", "--noise", "0.4")
+    asked = ["eval", "anticipate", str(other), "--training", str(training)]
+    assert run([*asked, *sizes, "--balance", "0.5", "--json"]) == 0
+    ed, following = json.loads(capsys.readouterr().out)["reports"]
+    assert "40% of the past replaced" in ed["about"] and "12 windows of 6 videos" in ed["about"]
+    assert list(ed["rows"]) == ["2 most frequent", "last repeated", "past copied", "4-gram, 2 samples",
+                                "prior, samples at 0.7", "prior, chosen"]  # fmt: skip
+    figure = ed["rows"]["prior, chosen"]["ED@5 noun"]
+    assert figure["low"] <= figure["value"] <= figure["high"] and figure["n"] == 12
+    assert list(following["rows"]) == ["most frequent", "4-gram", "prior", "prior, balanced 0.5"]
+    recall = {name: row["class-mean recall@5"]["value"] for name, row in following["rows"].items()}
+    assert set(recall.values()) == {1.0}  # five actions in all
+    assert following["rows"]["prior"]["NLL"]["value"] < following["rows"]["most frequent"]["NLL"]["value"]
+    assert run([*asked, "--measure", "wer"]) == 2
+    assert "--measure wer; accepted: ed, next" in capsys.readouterr().err
