@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,6 +25,8 @@ from motion.reaction.features import (
 )
 from motion.reaction.network import Stage, beside
 
+EASED = 0.25
+"""Share of the interaction loss where one network makes everything: with the way unknown it is four times as large."""
 SKEW = 0.4
 """Radians: the deviation by which windows' frames are turned off the actor's first heading, in training."""
 CREEP = 0.005
@@ -125,7 +127,8 @@ def whole_loss(
         on_way = torch.cat([network.normalise(_columns(path, batch.body))[..., :4], predicted[..., 4:BODY]], -1)
         terms |= _geometry(network, on_way, batch, path, signal, weights)
     way_total = terms["way"] + weights.velocity * terms["way_velocity"]
-    return {"loss": _total(terms, weights) + 0.5 * way_total, **terms}
+    eased = replace(weights, interaction=EASED * weights.interaction)
+    return {"loss": _total(terms, eased) + 0.5 * way_total, **terms}
 
 
 def _columns(path: Tensor, like: Tensor) -> Tensor:
