@@ -226,7 +226,7 @@ def _acted(walkers: Walkers, room: Surveyed, name: str, seed: int, *, search: bo
     world = at_seat(walkers.network, room.scene, stack_rooms([room.distance], [room.walkable]), pose)
     config = SearchConfig(first=32, children=8, expanded=4, seed=seed) if search else None
     torch.manual_seed(seed)
-    found = []
+    found = list[tuple[Motion, bool]]()
     for rising in (False, True):
         if rising:
             world.begin(state_of(found[0][0], walkers.network), rising=True)

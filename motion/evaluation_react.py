@@ -265,7 +265,7 @@ def against(rows: Sequence[Row], own: str = "two-stage") -> dict[str, tuple[floa
     by_name = {row.row: row for row in rows}
     if own not in by_name:
         return {}
-    found = {}
+    found = dict[str, tuple[float, float, float]]()
     for name in ("nearest", "one-stage", "joint"):
         if name in by_name:
             other = by_name[name].by_seed

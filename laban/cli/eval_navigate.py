@@ -56,7 +56,7 @@ def navigate(
     names = (policy, scene_policy, act_policy)
     loaded = [load_goal_policy(name, checkpoint).to(network.mean.device) for name in names]
     digests = (digest_of(checkpoint), digest_of(policy), digest_of(scene_policy), digest_of(act_policy))
-    walkers = Walkers(network, *loaded, gait=text, search=Search(tries=search), digests=digests)
+    walkers = Walkers(network, loaded[0], loaded[1], loaded[2], gait=text, search=Search(tries=search), digests=digests)
     count = len(scenes) * (len(asked.rows) + sit)
     with progress("rooms", count, quiet=json) as advance:
         found = evaluate_navigate(scenes, walkers, asked, finished=advance)

@@ -38,7 +38,7 @@ class BatchMix:
 
 def tracks_of(pairs: Sequence[Pair], *, quiet: bool = False) -> list[Track]:
     """Each pair four times: both roles, each with its mirror image; LabanError when nothing is long enough."""
-    body, found = load_body(OPEN_BODY), []
+    body, found = load_body(OPEN_BODY), list[Track]()
     with progress("encoding pairs", len(pairs), quiet=quiet) as advance:
         for one in pairs:
             if one.motion.seconds >= SHORTEST:
