@@ -49,22 +49,21 @@ class TextMotion:
     condition: Condition
 
 
-class Generator(nn.Module):
-    """Denoiser of normalised features with what is needed to decode them."""
+class FeatureDenoiser(nn.Module):
+    """Denoiser of motion features with their mean and spread, the rest joints that decode them, and a noise schedule."""
 
     mean: Tensor
     std: Tensor
     rest_joints: Tensor
 
-    def __init__(self, config: GeneratorConfig, rest: Float[Tensor, "55 3"] | None = None) -> None:
+    def __init__(self, denoiser: DenoiserConfig, features: int, steps: int) -> None:
+        """`features` is the width of `mean` and `std`: the motion's, of what may be a wider sequence."""
         super().__init__()
-        features = config.denoiser.features
-        self.config = config
-        self.denoiser = Denoiser(config.denoiser)
+        self.denoiser = Denoiser(denoiser)
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
-        self.register_buffer("rest_joints", torch.zeros(165) if rest is None else rest.flatten().clone())
-        self.schedule: NoiseSchedule = cosine_schedule(config.steps)
+        self.register_buffer("rest_joints", torch.zeros(165))
+        self.schedule: NoiseSchedule = cosine_schedule(steps)
 
     @property
     def rest(self) -> Float[Tensor, "55 3"]:
@@ -85,6 +84,16 @@ class Generator(nn.Module):
     ) -> Float[Tensor, "batch frames features"]:  # fmt: skip
         """Predicted clean normalised features."""
         return self.denoiser(x, t, condition, mask)
+
+
+class Generator(FeatureDenoiser):
+    """Denoiser of normalised features with what is needed to decode them."""
+
+    def __init__(self, config: GeneratorConfig, rest: Float[Tensor, "55 3"] | None = None) -> None:
+        super().__init__(config.denoiser, config.denoiser.features, config.steps)
+        self.config = config
+        if rest is not None:
+            self.rest_joints.copy_(rest.flatten())
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
 from laban.errors import LabanError
 from laban.weights import EMBEDDED, find_weights, load_module, load_weights, save_weights
 from models.diffusion.denoiser import PARTNER, Condition, Denoiser, DenoiserConfig, Layer
-from models.diffusion.schedule import NoiseSchedule, cosine_schedule
-from motion.generator import load_generator
+from motion.generator import FeatureDenoiser, load_generator
 from motion.reaction.features import BODY, SEEN, WAY
 
 VARIANTS = {
@@ -62,45 +61,16 @@ class StageConfig:
         return self.variant in ("one-stage", "joint")
 
 
-class Stage(nn.Module):
+class Stage(FeatureDenoiser):
     """A denoiser of normalised features with what is needed to decode them.
 
     Columns of stage `way`: a way (`motion.reaction.features.way_of`). Of stage `body`: the 205 of rifke, then, where
     one network makes everything, the way, and in a joint network the actor's 205.
     """
 
-    mean: Tensor
-    std: Tensor
-    rest_joints: Tensor
-
     def __init__(self, config: StageConfig) -> None:
-        super().__init__()
+        super().__init__(config.denoiser, BODY, config.steps)
         self.config = config
-        self.denoiser = Denoiser(config.denoiser)
-        self.register_buffer("mean", torch.zeros(BODY))
-        self.register_buffer("std", torch.ones(BODY))
-        self.register_buffer("rest_joints", torch.zeros(165))
-        self.schedule: NoiseSchedule = cosine_schedule(config.steps)
-
-    @property
-    def rest(self) -> Float[Tensor, "55 3"]:
-        """Rest joints of the body, in metres."""
-        return self.rest_joints.view(55, 3)
-
-    def normalise(self, features: Float[Tensor, "*batch 205"]) -> Float[Tensor, "*batch 205"]:
-        """Body features to zero mean and about unit variance."""
-        return (features - self.mean) / self.std
-
-    def restore(self, x: Float[Tensor, "*batch 205"]) -> Float[Tensor, "*batch 205"]:
-        """Inverse of `normalise`."""
-        return x * self.std + self.mean
-
-    def forward(
-        self, x: Float[Tensor, "batch frames features"], t: Tensor, condition: Condition,
-        mask: Bool[Tensor, "batch frames"] | None = None,
-    ) -> Float[Tensor, "batch frames features"]:  # fmt: skip
-        """Predicted clean normalised features."""
-        return self.denoiser(x, t, condition, mask)
 
 
 @dataclass(frozen=True, eq=False)
