@@ -50,7 +50,7 @@ class TextMotion:
 
 
 class FeatureDenoiser(nn.Module):
-    """Denoiser of motion features with their mean and spread, the rest joints that decode them, and a noise schedule."""
+    """Denoiser of motion features with their mean and spread, the rest joints that decode them, a noise schedule."""
 
     mean: Tensor
     std: Tensor
