@@ -1,0 +1,1 @@
+"""Localization of actions named in plain words: no class list, no training on the classes asked for."""
