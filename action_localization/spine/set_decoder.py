@@ -27,8 +27,8 @@ class SetDecoderConfig:
 
     queries: int = 10
     init: Init = "learned"
-    """learned: parameters (Moment-DETR, MATR); noise: spans drawn by the caller, one shared content, so that
-    queries are interchangeable (DenoiseLoc); carry: content (and spans) handed over by the caller, e.g. from the step before."""
+    """learned: parameters (Moment-DETR, MATR). noise: spans drawn by the caller and one content shared by all, so that
+    queries are interchangeable (DenoiseLoc). carry: content (and spans) of the caller, e.g. from the step before."""
     cross_to: tuple[str, ...] = ("video",)
     """Names of the memories that are read, all at once; RoI features come from the first."""
     width: int = 96
