@@ -88,24 +88,35 @@ SYSTEMS["asl"] = ASL(SYSTEMS["actionformer"])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
-class Reader:
-    """What turns rows into inputs; fitted on training clips alone."""
+class Principal:
+    """Rows to their principal components, which have a variance of one on average."""
 
     power: float
-    probes: tuple[Probe, ...]
-    part: Mapping[str, int]
-    """By name of a training clip, the number of the probe that has not seen it."""
     mean: Float32[ndarray, " width"]
     scale: Float32[ndarray, " width"]
     axes: Float32[ndarray, "width components"]
+
+    def __call__(self, values: Float32[ndarray, "rows width"]) -> Float32[ndarray, "rows components"]:
+        """The components of rows."""
+        return (((values**self.power - self.mean) / self.scale) @ self.axes).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What turns rows into inputs; fitted on training clips alone."""
+
+    probes: tuple[Probe, ...]
+    part: Mapping[str, int]
+    """By name of a training clip, the number of the probe that has not seen it."""
+    principal: Principal
 
     def __call__(self, clip: Clip) -> Clip:
         """The clip with (log-chances, principal components) as its rows."""
         one = self.part.get(clip.name)
         probes = self.probes if one is None else self.probes[one : one + 1]
         log = np.mean([torch.from_numpy(p.logits(clip.values)).log_softmax(-1).numpy() for p in probes], 0)
-        principal = ((clip.values**self.power - self.mean) / self.scale) @ self.axes
-        return replace(clip, values=np.concatenate([np.maximum(log, -10) / 3, principal], 1).astype(np.float32))
+        columns = [np.maximum(log, -10) / 3, self.principal(clip.values)]
+        return replace(clip, values=np.concatenate(columns, 1).astype(np.float32))
 
 
 def fit_reader(clips: Sequence[Clip], members: Members, classes: Sequence[str], config: GymConfig) -> Reader:
@@ -115,12 +126,17 @@ def fit_reader(clips: Sequence[Clip], members: Members, classes: Sequence[str], 
         fit_probe(clips, np.array(members)[part != one], classes, penalty=config.penalty, power=config.power)
         for one in range(PARTS)
     )
-    rows = np.concatenate([clips[i].values for i in members]) ** config.power
+    names = {clips[i].name: int(p) for i, p in zip(members, part, strict=True)}
+    return Reader(probes, names, fit_principal([clips[i].values for i in members], config))
+
+
+def fit_principal(values: Sequence[Float32[ndarray, "_ width"]], config: GymConfig) -> Principal:
+    """The principal components of rows; no label is seen."""
+    rows = np.concatenate(values) ** config.power
     mean, scale = rows.mean(0), rows.std(0) + 1e-3
     _, singular, axes = np.linalg.svd((rows - mean) / scale, full_matrices=False)
     spread = np.sqrt((singular[: config.components] ** 2).mean() / len(rows))
-    names = {clips[i].name: int(p) for i, p in zip(members, part, strict=True)}
-    return Reader(config.power, probes, names, mean, scale, (axes[: config.components].T / spread).astype(np.float32))
+    return Principal(config.power, mean, scale, (axes[: config.components].T / spread).astype(np.float32))
 
 
 def as_input(stream: Stream, columns: int, repeat: int) -> Features:
@@ -152,7 +168,16 @@ class StreamBatches:
         return collate([self.stream(rng) for _ in range(self.config.size)])
 
     def stream(self, rng: np.random.Generator) -> TrainingVideo:
-        """One stream; rare classes come more often than they are, so that all are learnt."""
+        """One stream of `drawn`, with noise on the principal components, as the detector takes it."""
+        stream = self.drawn(rng)
+        columns = len(self.classes) + 1
+        values = stream.features.values.copy()
+        values[:, columns:] += rng.normal(0, self.config.noise, values[:, columns:].shape)
+        noisy = replace(stream, features=replace(stream.features, values=values))
+        return training_video(as_input(noisy, columns, self.config.repeat), stream.truth, self.classes)
+
+    def drawn(self, rng: np.random.Generator) -> Stream:
+        """One stream of rows; rare classes come more often than they are, so that all are learnt."""
         actions = [i for i, clip in enumerate(self.clips) if not clip.background]
         background = [i for i, clip in enumerate(self.clips) if clip.background]
         label = np.array([self.classes.index(self.clips[i].label) for i in actions])
@@ -162,12 +187,7 @@ class StreamBatches:
         changed += [self.clips[i] for i in background]
         numbers = list(range(len(order), len(changed)))
         layout = StreamConfig(rounds=1, gap=float(rng.uniform(0.3, 0.9)), longest=8)
-        stream = string_together("", changed, list(range(len(order))), numbers, layout, rng)
-        columns = len(self.classes) + 1
-        values = stream.features.values.copy()
-        values[:, columns:] += rng.normal(0, self.config.noise, values[:, columns:].shape)
-        noisy = replace(stream, features=replace(stream.features, values=values))
-        return training_video(as_input(noisy, columns, self.config.repeat), stream.truth, self.classes)
+        return string_together("", changed, list(range(len(order))), numbers, layout, rng)
 
     def _changed(self, clip: Clip, rng: np.random.Generator) -> Clip:
         """Perhaps only a stretch of it, perhaps moved towards another clip of its class."""

@@ -53,6 +53,8 @@ class Stream:
     truth: Timeline
     seen: bool = False
     """Whether the clips were seen by a camera, so that none has to be imagined."""
+    clips: tuple[str, ...] = ()
+    """Names of the clips that the segments are from, in their order; empty for takes."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def splice(parts: Sequence[Clip], rng: np.random.Generator) -> Stream:
     truth = Timeline(
         tuple(Segment(a / FPS, b / FPS, label) for a, b, label in spans if label is not None), length / FPS
     )
-    return Stream(joined[0], joined[1], joined[2], truth, any(part.confidence is not None for part in parts))
+    seen = any(part.confidence is not None for part in parts)
+    return Stream(joined[0], joined[1], joined[2], truth, seen, tuple(p.name for p in parts if p.label is not None))
 
 
 def cut(clip: Clip, first: int, frames: int) -> Clip:

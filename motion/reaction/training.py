@@ -37,7 +37,7 @@ class ReactionTraining:
     fold: int | None = None
     """The fold that is left out; None: all takes are learnt from."""
     seed: int = 0
-    steps: tuple[int, int, int] = (800, 1600, 900)
+    steps: tuple[int, int, int] = (800, 900, 900)
     """Of way, body and live part."""
     batch: tuple[int, int, int] = (32, 16, 64)
     prior: str | None = "research"
