@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy import ndarray
 
 from action_localization.gym.detector import GymConfig, StreamBatches, as_input, fit_principal
 from action_localization.gym.streams import FOLDS, Stream, action_classes, read_clips, scored_streams, split
+from action_localization.open_vocabulary.rows import text_rows
 from action_localization.pose.classes import CLASSES
 from action_localization.pose.features import person_features
 from action_localization.pose.mocap import measured_streams
@@ -27,6 +29,7 @@ from laban.progress import progress
 from laban.timeline import FrameGrid, Segment, Timeline
 from models.data.dataset import MotionDataset
 from models.features import Features, read_features, write_features
+from models.motion_text.encoder import load_motion_text
 
 Embed = Callable[[Sequence[str]], Float[ndarray, "texts width"]]
 Joints = Float32[ndarray, "frames 22 3"]
@@ -118,6 +121,13 @@ def gym_set(path: str | Path, fold: int = 0, config: GymConfig = GymConfig()) ->
         "gym", classes, {label: f"somebody does {label}" for label in classes}, videos(learnt, "train"),
         videos(scored_streams(read, tune, FOLDS + fold), "tune"), videos(scored_streams(read, test, fold), "test"),
     )  # fmt: skip
+
+
+def read_mocap_set(folder: str | Path, cache: str | Path = "runs/regimes/text", *, quiet: bool = False) -> RegimeSet:
+    """`mocap_set` of a built motion set, with the embedded motion-text encoder for its text twin."""
+    encoder = load_motion_text()
+    text = partial(text_rows, encoder=encoder)
+    return mocap_set(MotionDataset.open(folder), Path(cache), text=text, embed=encoder.embed_text, quiet=quiet)
 
 
 def mocap_set(
