@@ -47,7 +47,8 @@ class Segment:
     """One label over the half-open interval [start, end), in seconds.
 
     `parts` are names of `PARTS` (none: the whole body or unsaid), `actor` and `track` count from 0, `score` is a
-    detector's confidence. White space in the label is collapsed; body parts are put into their canonical form.
+    detector's confidence, `gentime` the moment at which an online detector said so (None: nobody was in a hurry). White
+    space in the label is collapsed; body parts are put into their canonical form.
     """
 
     start: float
@@ -57,10 +58,13 @@ class Segment:
     actor: int = 0
     track: int = 0
     score: float = 1.0
+    gentime: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("start", "end", "score"):
             object.__setattr__(self, name, _finite(name, getattr(self, name)))
+        if self.gentime is not None:
+            object.__setattr__(self, "gentime", _finite("gentime", self.gentime))
         if self.start < 0:
             raise LabanError(f"start {self.start:g} is negative; accepted: seconds from 0")
         if self.end <= self.start:
@@ -110,7 +114,7 @@ class Timeline:
 
     def shift(self, seconds: float) -> Timeline:
         """The same score `seconds` later (earlier if negative; LabanError when that goes below 0)."""
-        moved = (replace(s, start=s.start + seconds, end=s.end + seconds) for s in self.segments)
+        moved = (_moved(s, s.start + seconds, s.end + seconds, seconds) for s in self.segments)
         return Timeline(tuple(moved), self.duration + seconds)
 
     def crop(self, start: float, end: float) -> Timeline:
@@ -118,7 +122,7 @@ class Timeline:
         if not 0 <= start < end:
             raise LabanError(f"cannot crop a timeline to [{start:g}, {end:g}); accepted: 0 <= start < end")
         inside = (s for s in self.segments if s.start < end and s.end > start)
-        cut = (replace(s, start=max(s.start, start) - start, end=min(s.end, end) - start) for s in inside)
+        cut = (_moved(s, max(s.start, start) - start, min(s.end, end) - start, -start) for s in inside)
         return Timeline(tuple(cut), end - start)
 
 
@@ -198,6 +202,11 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{start}:{tenths // 10:02d}.{tenths % 10}"
+
+
+def _moved(segment: Segment, start: float, end: float, later: float) -> Segment:
+    gentime = None if segment.gentime is None else segment.gentime + later
+    return replace(segment, start=start, end=end, gentime=gentime)
 
 
 def _order(segment: Segment) -> tuple[float, float, int, int, str]:

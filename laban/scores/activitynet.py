@@ -1,6 +1,7 @@
 """ActivityNet JSON: ground truth (`database`) and detections (`results`), both by video id.
 
-Body parts, actor and track, which the form does not know, are kept as further keys where they are not the default.
+Body parts, actor, track and gentime (when an online detector said so), which the form does not know, are kept as
+further keys where they are not the default.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from laban.scores.source import Source, number, whole_number, words
 from laban.timeline import Segment, Timeline
 
 Json = dict[str, Any]
-EXTRA: Json = {"parts": [], "actor": 0, "track": 0}
+EXTRA: Json = {"parts": [], "actor": 0, "track": 0, "gentime": None}
 
 
 def read(source: Source) -> dict[str, Timeline]:
@@ -77,6 +78,7 @@ def _segment(annotation: object) -> Segment:
         actor=whole_number(annotation.get("actor", 0), "actor"),
         track=whole_number(annotation.get("track", 0), "track"),
         score=number(annotation.get("score", 1.0), "score"),
+        gentime=None if annotation.get("gentime") is None else number(annotation["gentime"], "gentime"),
     )
 
 
@@ -99,7 +101,8 @@ def _annotation(segment: Segment, usual_score: float | None) -> Json:
     annotation: Json = {"segment": [segment.start, segment.end], "label": segment.label}
     if segment.score != usual_score:
         annotation["score"] = segment.score
-    extra: Json = {"parts": list(segment.parts), "actor": segment.actor, "track": segment.track}
+    extra: Json = {"parts": list(segment.parts), "actor": segment.actor, "track": segment.track,
+                   "gentime": segment.gentime}  # fmt: skip
     return annotation | {key: value for key, value in extra.items() if value != EXTRA[key]}
 
 

@@ -1,5 +1,5 @@
 """CSV and TSV with a header line: `start`, `end`, `label`, and as wanted `parts` (joined by bars), `actor`, `track`,
-`score`, `timeline` (a name, for several in one file) and `duration`.
+`score`, `timeline` (a name, for several in one file), `duration`, and `gentime` (of online detections).
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from laban.timeline import Segment, Timeline
 
 REQUIRED = ("start", "end", "label")
 COLUMNS = ("timeline", *REQUIRED, "parts", "actor", "track", "score", "duration")
+GENTIME = "gentime"
+"""Written where a segment has one."""
+ACCEPTED = (*COLUMNS, GENTIME)
 ALIASES = {"text": "label", "action": "label", "video": "timeline", "name": "timeline"}
 DELIMITERS = ",;\t"
 
@@ -53,15 +56,15 @@ def read(source: Source, bad: Callable[[int, str], None] | None = None) -> dict[
 
 def _columns(source: Source, header: list[str]) -> list[str]:
     names = [ALIASES.get(cell.strip().lower(), cell.strip().lower()) for cell in header]
-    unknown = [name for name in names if name not in COLUMNS]
+    unknown = [name for name in names if name not in ACCEPTED]
     if unknown:
-        near = get_close_matches(unknown[0], [*COLUMNS, *ALIASES], n=1)
+        near = get_close_matches(unknown[0], [*ACCEPTED, *ALIASES], n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise source.fail(f"found column {unknown[0]!r}{hint}; accepted: {', '.join(COLUMNS)}", 1)
+        raise source.fail(f"found column {unknown[0]!r}{hint}; accepted: {', '.join(ACCEPTED)}", 1)
     missing = [name for name in REQUIRED if name not in names]
     if missing or len(set(names)) != len(names):
         wrong = f"has no column {missing[0]!r}" if missing else "names a column twice"
-        raise source.fail(f"the header {wrong}; accepted: {', '.join(COLUMNS)}, of which start, end, label", 1)
+        raise source.fail(f"the header {wrong}; accepted: {', '.join(ACCEPTED)}, of which start, end, label", 1)
     return names
 
 
@@ -80,6 +83,7 @@ def _row(columns: list[str], row: list[str], stem: str) -> tuple[str, Segment, f
         actor=whole_number(cells.get("actor", "0"), "actor"),
         track=whole_number(cells.get("track", "0"), "track"),
         score=number(cells.get("score", "1"), "score"),
+        gentime=number(cells[GENTIME], GENTIME) if GENTIME in cells else None,
     )
     duration = Timeline((segment,), number(cells.get("duration", "0"), "duration")).duration
     return cells.get("timeline", stem), segment, duration
@@ -101,9 +105,11 @@ def _write(timelines: Mapping[str, Timeline], delimiter: str) -> str:
         raise LabanError(f"timeline {empty[0]!r} has no segments; a table of several cannot keep an empty timeline")
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    online = any(s.gentime is not None for timeline in timelines.values() for s in timeline.segments)
+    writer.writerow(ACCEPTED if online else COLUMNS)
     for name, timeline in timelines.items():
         for s in timeline.segments:
             times = repr(s.start), repr(s.end)
-            writer.writerow([name, *times, s.label, "|".join(s.parts), s.actor, s.track, s.score, timeline.duration])
+            cells = [name, *times, s.label, "|".join(s.parts), s.actor, s.track, s.score, timeline.duration]
+            writer.writerow([*cells, "" if s.gentime is None else s.gentime] if online else cells)
     return out.getvalue()
