@@ -24,6 +24,8 @@ BLEND = 6
 """Frames over which two clips that meet are blended."""
 MIN_CLIP = 8
 """Frames; shorter clips are not spliced."""
+MIRRORED = " mirrored"
+"""Ends the name of a clip whose left is right."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,8 @@ def mirrored(clip: Clip) -> Clip:
     """Left becomes right."""
     partner = list(MIRROR[:NUM_BODY])
     joints = clip.joints[:, partner] * np.array([-1, 1, 1], np.float32)
-    return replace(clip, joints=joints, confidence=None if clip.confidence is None else clip.confidence[:, partner])
+    confidence = None if clip.confidence is None else clip.confidence[:, partner]
+    return replace(clip, name=clip.name + MIRRORED, joints=joints, confidence=confidence)
 
 
 def paused(clip: Clip, frames: int, rng: np.random.Generator) -> Clip:

@@ -22,7 +22,7 @@ from action_localization.pose.classes import CLASSES
 from action_localization.pose.features import person_features
 from action_localization.pose.mocap import measured_streams
 from action_localization.pose.mocap import read_clips as read_motion_clips
-from action_localization.pose.streams import Pool, make_stream
+from action_localization.pose.streams import MIRRORED, Pool, make_stream
 from action_localization.pose.streams import Stream as PoseStream
 from action_localization.regimes.sound import sound_of
 from laban.progress import progress
@@ -30,6 +30,7 @@ from laban.timeline import FrameGrid, Segment, Timeline
 from models.data.dataset import MotionDataset
 from models.features import Features, read_features, write_features
 from models.motion_text.encoder import load_motion_text
+from models.text.captions import mirror_text
 
 Embed = Callable[[Sequence[str]], Float[ndarray, "texts width"]]
 Joints = Float32[ndarray, "frames 22 3"]
@@ -173,12 +174,18 @@ def _mocap_video(
 
 
 def _caption(dataset: MotionDataset, clip: str, segment: Segment, wordings: dict[str, str]) -> str:
-    """A sentence about the clip: the caption that covers all of it, for a part of a take the wording of its class."""
-    record = dataset.by_id.get(clip)
-    if record is None or not record.captions or "@" in clip:
+    """A sentence about the clip: the caption that covers most of it, or its label in words, with sides as mirrored.
+
+    For a part of a take it is the wording of the part's class.
+    """
+    name = clip.removesuffix(MIRRORED)
+    record = dataset.by_id.get(name)
+    if record is None or "@" in name:
         return wordings[segment.label]
-    longest = max(record.captions, key=lambda one: one.end - one.start)
-    return longest.texts[sum(clip.encode()) % len(longest.texts)]
+    longest = max(record.captions, key=lambda one: one.end - one.start, default=None)
+    texts = record.texts if longest is None else longest.texts
+    text = texts[sum(name.encode()) % len(texts)] if texts else wordings[segment.label]
+    return text if clip == name else mirror_text(text)
 
 
 def _kept(path: Path, joints: Joints, text: Callable[[Joints], Features]) -> Features:
