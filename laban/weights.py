@@ -1,4 +1,4 @@
-"""Checkpoint folders: `model.safetensors` (bf16), `config.json`, `README.md` (the model card); nothing is unpickled."""
+"""Checkpoint folders: `model.safetensors` (bf16 or int8), `config.json`, `README.md` (the card); nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Raised whenever a checkpoint written before can no longer be read."""
 
+SCALE = ":scale"
+"""Ends the name of what the rows of an int8 matrix are multiplied by."""
+
 EMBEDDED = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
-def save_weights(folder: str | Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: str) -> str:
-    """Write a checkpoint folder, matrices as bf16 and vectors as they are; return the SHA-256 of the weights."""
-    import torch
+def save_weights(
+    folder: str | Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], card: str, *, int8: bool = False
+) -> str:
+    """Write a checkpoint folder, matrices as bf16 and vectors as they are; return the SHA-256 of the weights.
+
+    With `int8` matrices take half the room: whole numbers from -127 to 127 and a scale for each row.
+    """
     from safetensors.torch import save_file
 
-    packed = {
-        name: (value.to(torch.bfloat16) if value.is_floating_point() and value.ndim > 1 else value)
-        .detach().cpu().contiguous()
-        for name, value in tensors.items()
-    }  # fmt: skip
+    packed: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        packed |= _packed(name, value.detach().cpu(), int8)
     folder = Path(folder)
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file(packed, temporary)
@@ -40,6 +45,19 @@ def save_weights(folder: str | Path, tensors: Mapping[str, Tensor], config: Mapp
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text(card)
     return digest
+
+
+def _packed(name: str, value: Tensor, int8: bool) -> dict[str, Tensor]:
+    """How a tensor is kept: one of the file's, or two for an int8 matrix."""
+    import torch
+
+    if not value.is_floating_point() or value.ndim < 2:
+        return {name: value.contiguous()}
+    if not int8:
+        return {name: value.to(torch.bfloat16).contiguous()}
+    scale = value.float().flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+    rows = (value.float() / scale.view(-1, *[1] * (value.ndim - 1))).round()
+    return {name: rows.to(torch.int8).contiguous(), name + SCALE: scale}
 
 
 def find_weights(name: str | Path) -> Path:
@@ -73,6 +91,11 @@ def load_weights(name: str | Path, *, verify: bool = False) -> tuple[dict[str, T
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise LabanError(f"{path}: not a readable safetensors file ({error})") from error
+    scales = {key.removesuffix(SCALE): tensors.pop(key) for key in [*tensors] if key.endswith(SCALE)}
+    for key, scale in scales.items():
+        if key not in tensors or tensors[key].ndim < 2 or len(tensors[key]) != len(scale):
+            raise LabanError(f"{path}: {key}{SCALE} belongs to no matrix of {len(scale)} rows")
+        tensors[key] = tensors[key].float() * scale.view(-1, *[1] * (tensors[key].ndim - 1))
     return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}, config
 
 
