@@ -1,4 +1,4 @@
-"""Checkpoint folders: `model.safetensors` (bf16 or int8), `config.json`, `README.md` (model card); nothing unpickled."""
+"""Checkpoint folders: `model.safetensors` (bf16 or int8), `config.json`, `README.md` (the card); nothing unpickled."""
 
 from __future__ import annotations
 
