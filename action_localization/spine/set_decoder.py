@@ -36,6 +36,8 @@ class SetDecoderConfig:
     layers: int = 2
     refine: bool = True
     """Whether queries have spans (centre, width) that every layer refines; without, they have learned places (MATR)."""
+    sharing: int = 1
+    """So many queries share a learned place: query i with i + queries / sharing and so on (MATR: class and boundary)."""
     roi: int = 0
     """Samples across each span that a dynamic convolution reads (Sparse R-CNN, DenoiseLoc); 0: attention alone."""
     dynamic: int = 8
@@ -92,7 +94,7 @@ class SetDecoder(nn.Module):
             if config.init == "learned":
                 self.reference = nn.Parameter(_spread(count))
         else:
-            self.places = nn.Parameter(torch.randn(count, width) * 0.02)
+            self.places = nn.Parameter(torch.randn(count // config.sharing, width) * 0.02)
 
     def forward(
         self, memories: Mapping[str, Memory], *, content: Float[Tensor, "batch queries width"] | None = None,
@@ -114,7 +116,7 @@ class SetDecoder(nn.Module):
             x = x + condition[:, None]
         contents, found = [], []
         for layer in self.layers:
-            place = self.places.expand(batch, -1, -1) if spans is None else self.place(_codes(spans, x.shape[-1]))
+            place = self._learned(batch) if spans is None else self.place(_codes(spans, x.shape[-1]))
             x = layer(x, place, keys, mask, chosen[0], spans)
             if spans is not None:
                 refined = (_logit(spans) + layer.refine(x)).sigmoid()
@@ -122,6 +124,9 @@ class SetDecoder(nn.Module):
                 spans = refined.detach()
             contents.append(self.norm(x))
         return SetStates(torch.stack(contents), torch.stack(found) if found else None)
+
+    def _learned(self, batch: int) -> Tensor:
+        return self.places.repeat(self.config.sharing, 1).expand(batch, -1, -1)
 
     def _start(self, batch: int, content: Tensor | None, spans: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if self.config.refine and spans is None:

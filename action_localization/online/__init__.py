@@ -1,0 +1,1 @@
+"""Online localization: streams in, each action the moment it ends out, with nothing known of what comes."""
