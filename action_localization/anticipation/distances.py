@@ -37,6 +37,42 @@ def prefix_distances(
     return found
 
 
+WORD = 64
+
+
+def pair_distances(
+    a: Shaped[ndarray, "first length"], b: Shaped[ndarray, "second length"]
+) -> Int64[ndarray, "first second"]:
+    """Levenshtein distance of every sequence of `a` from every one of `b`.
+
+    A column of the table is two words of bits, for all pairs at once (Myers, JACM 1999, in Hyyrö's form for whole
+    strings); sequences of more than 64 items go by `prefix_distances`.
+    """
+    length = a.shape[1]
+    if length > WORD or b.shape[1] != length:
+        pairs = np.repeat(a, len(b), 0), np.tile(b, (len(a), 1))
+        return prefix_distances(*pairs)[:, -1].reshape(len(a), len(b))
+    bit = np.uint64(1) << np.arange(length, dtype=np.uint64)
+    one, last = np.uint64(1), bit[-1]
+    kinds, number = np.unique(np.concatenate([a.ravel(), b.ravel()]), return_inverse=True)
+    where = np.zeros((len(a), len(kinds)), np.uint64)
+    np.bitwise_or.at(where, (np.arange(len(a))[:, None], number[: a.size].reshape(a.shape)), bit)
+    symbols = number[a.size :].reshape(b.shape)
+    up = np.full((len(a), len(b)), ~np.uint64(0))
+    down = np.zeros_like(up)
+    found = np.full((len(a), len(b)), length, np.int64)
+    for column in range(length):
+        same = where[:, symbols[:, column]]
+        vertical = same | down
+        across = (((same & up) + up) ^ up) | same
+        more, less = down | ~(across | up), up & across
+        found += (more & last) != 0
+        found -= (less & last) != 0
+        more, less = (more << one) | one, less << one
+        up, down = less | ~(vertical | more), more & vertical
+    return found
+
+
 def hypothesis_distances(
     truth: Int64[ndarray, "samples length"], hypotheses: Int64[ndarray, "samples hypotheses length"]
 ) -> Float64[ndarray, "samples hypotheses length"]:

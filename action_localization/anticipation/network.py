@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -68,13 +69,14 @@ class CausalLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Float[Tensor, "batch length width"], past: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Float[Tensor, "batch length width"], tuple[Tensor, Tensor]]:
-        """The items after the layer, and the keys and values with those of the past."""
+        self, x: Float[Tensor, "batch length width"], past: tuple[Tensor, Tensor] | None,
+        bias: Float[Tensor, "heads length keys"],
+    ) -> tuple[Float[Tensor, "batch length width"], tuple[Tensor, Tensor]]:  # fmt: skip
+        """The items after the layer, and the keys and values with those of the past; `bias` is of `recency`."""
         q, k, v = self.qkv(self.norms[0](x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if past is not None:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + recency(self.heads, q.shape[2], k.shape[2]).to(x)
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + bias
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
         x = x + self.dropout(self.out(mixed))
         return x + self.dropout(self.feed_forward(self.norms[1](x))), (k, v)
@@ -119,6 +121,13 @@ class ActionModel(nn.Module):
 
         Without a past a beginning stands before the items, so there is one position more than items.
         """
+        x, memory = self.read_actions(tokens, past)
+        return self.odds(x, self._copied(x, memory)), memory
+
+    def read_actions(
+        self, tokens: Int[Tensor, "batch length"], past: Memory | None
+    ) -> tuple[Float[Tensor, "batch positions width"], Memory]:
+        """What the layers make of actions, and what to remember."""
         x = self.tables["action"](tokens) + self.tables["verb"](self.verb_of[tokens])
         x = x + self.tables["noun"](self.noun_of[tokens])
         if past is None:
@@ -127,8 +136,7 @@ class ActionModel(nn.Module):
         keys = self.copy_key(x)
         first = torch.full((len(tokens), 1), -1, dtype=tokens.dtype, device=tokens.device)
         seen = torch.cat([first if past is None else past.tokens, tokens], 1)
-        keys = keys if past is None else torch.cat([past.keys, keys], 1)
-        return self.odds(x, self._copied(x, keys, seen)), Memory(layers, keys, seen)
+        return x, Memory(layers, keys if past is None else torch.cat([past.keys, keys], 1), seen)
 
     def from_features(
         self, rows: Float[Tensor, "batch length features"]
@@ -143,8 +151,10 @@ class ActionModel(nn.Module):
 
     def _layers(self, x: Tensor, past: Memory | None) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         x, kept = self.dropout(x), []
+        before = 0 if past is None else past.layers[0][0].shape[2]
+        bias = recency(self.config.heads, x.shape[1], before + x.shape[1]).to(x)
         for i, layer in enumerate(self.layers):
-            x, pair = layer(x, None if past is None else past.layers[i])
+            x, pair = layer(x, None if past is None else past.layers[i], bias)
             kept.append(pair)
         return self.norm(x), kept
 
@@ -158,25 +168,35 @@ class ActionModel(nn.Module):
             said = {name: value + copied[name] for name, value in said.items()}
         return said["verb"][..., self.verb_of] + said["noun"][..., self.noun_of] + said["action"] + self.bias
 
-    def _copied(
-        self, x: Float[Tensor, "batch length width"], keys: Float[Tensor, "batch past keys"],
-        seen: Int[Tensor, "batch past"],
-    ) -> dict[str, Tensor]:  # fmt: skip
-        """Votes of the past for verbs, nouns and actions; the beginning takes what is not to be copied."""
-        kinds, length, past = len(COPIES), x.shape[1], keys.shape[1]
-        q = self.copy_query(x).unflatten(-1, (kinds, -1)).transpose(1, 2)
-        k = keys.unflatten(-1, (kinds, -1)).transpose(1, 2)
-        slope = 0.5 * recency(kinds, length, past).to(x)
-        weight = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + slope).softmax(-1)
-        weight = weight * (seen >= 0)[:, None, None] * self.copy_scale[:, None, None]
-        votes = {}
+    def _copied(self, x: Float[Tensor, "batch length width"], memory: Memory) -> dict[str, Tensor]:
+        """Votes of the past for verbs, nouns and actions."""
+        weight, votes = self.copy_weights(x, memory), {}
         for i, name in enumerate(COPIES):
-            ids = seen.clamp(min=0)
-            ids = self.verb_of[ids] if name == "verb" else self.noun_of[ids] if name == "noun" else ids
-            size = self._table(name).num_embeddings
-            into = torch.zeros(len(x), length, size, dtype=x.dtype, device=x.device)
-            votes[name] = into.scatter_add(2, ids[:, None].expand(-1, length, -1), weight[:, i].to(x.dtype))
+            ids = self.copied_ids(name, memory.tokens)
+            into = torch.zeros(*x.shape[:2], self._table(name).num_embeddings, dtype=x.dtype, device=x.device)
+            votes[name] = into.scatter_add(2, ids[:, None].expand(-1, x.shape[1], -1), weight[:, i].to(x.dtype))
         return votes
+
+    def copy_weights(
+        self, x: Float[Tensor, "batch length width"], memory: Memory
+    ) -> Float[Tensor, "batch kinds length past"]:
+        """How much each position of the past is copied, of each of `COPIES`; the beginning takes what is not to be."""
+        kinds = len(COPIES)
+        q = self.copy_query(x).unflatten(-1, (kinds, -1)).transpose(1, 2)
+        k = memory.keys.unflatten(-1, (kinds, -1)).transpose(1, 2)
+        slope = 0.5 * recency(kinds, x.shape[1], memory.keys.shape[1]).to(x)
+        weight = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + slope).softmax(-1)
+        return weight * (memory.tokens >= 0)[:, None, None] * self.copy_scale[:, None, None]
+
+    def copied_ids(self, name: str, seen: Int[Tensor, "batch past"]) -> Int[Tensor, "batch past"]:
+        """The verbs, nouns or actions of the past; the beginning counts as the first one and weighs nothing."""
+        ids = seen.clamp(min=0)
+        return self.verb_of[ids] if name == "verb" else self.noun_of[ids] if name == "noun" else ids
+
+    def joint_table(self) -> Float[Tensor, "actions width"]:
+        """What verb, noun and action say together, as one table: the same as `odds` without copies and bias."""
+        verb, noun = self._table("verb").weight[self.verb_of], self._table("noun").weight[self.noun_of]
+        return verb + noun + self._table("action").weight
 
 
 class ModelPredictor:
@@ -186,9 +206,15 @@ class ModelPredictor:
         self.network = network.eval()
         self.vocabulary = network.vocabulary
 
+    @cached_property
+    def joint(self) -> Float[Tensor, "actions width"]:
+        """`ActionModel.joint_table`, made once."""
+        with torch.inference_mode():
+            return self.network.joint_table().contiguous()
+
     def start(self, history: np.ndarray, copies: int = 1) -> Rollout:
         """Begin after the last actions of a history, as many as the network was trained on; unknown ones left out."""
-        return _ModelRollout(self.network, history[history >= 0][-self.network.config.context :], copies)
+        return _ModelRollout(self, history[history >= 0][-self.network.config.context :], copies)
 
     def along(self, actions: np.ndarray) -> Float[np.ndarray, "length actions"]:
         """Before each action of a sequence, in one causal pass; unknown ones are as if they had not been."""
@@ -200,21 +226,37 @@ class ModelPredictor:
 
 
 class _ModelRollout:
-    def __init__(self, network: ActionModel, history: np.ndarray, copies: int) -> None:
-        self.network = network
+    """Odds are kept with actions in rows and copies in columns: everything per action is then a copy of whole rows."""
+
+    def __init__(self, predictor: ModelPredictor, history: np.ndarray, copies: int) -> None:
+        self.network, self.joint, self.copies = predictor.network, predictor.joint, copies
         with torch.inference_mode():
             tokens = torch.from_numpy(np.ascontiguousarray(history, np.int64))[None]
-            odds, memory = network(tokens)
+            x, memory = self.network.read_actions(tokens, None)
+            self.odds = self._odds(x[:, -1:], memory)
         self.memory = memory.repeated(copies)
-        self.odds = odds[:, -1].expand(copies, -1)
+
+    def _odds(self, x: Float[Tensor, "copies one width"], memory: Memory) -> Float[Tensor, "actions copies"]:
+        network = self.network
+        found = torch.addmm(network.bias[:, None], self.joint, x[:, 0].T)
+        weight = network.copy_weights(x, memory)[:, :, 0]
+        for i, name in enumerate(COPIES):
+            ids = network.copied_ids(name, memory.tokens).T
+            if name == "action":
+                found.scatter_add_(0, ids, weight[:, i].T)
+                continue
+            number = len(network.vocabulary.verbs if name == "verb" else network.vocabulary.nouns)
+            votes = torch.zeros(number, len(x)).scatter_add_(0, ids, weight[:, i].T)
+            found += votes[network.verb_of if name == "verb" else network.noun_of]
+        return found
 
     def next(self) -> Float[np.ndarray, "copies actions"]:
         """Softmax of the log-odds."""
-        return self.odds.softmax(-1).numpy()
+        return self.odds.softmax(0).T.expand(self.copies, -1).numpy()
 
     def take(self, chosen: Int[np.ndarray, " copies"]) -> None:
         """One step with what is remembered."""
         with torch.inference_mode():
             tokens = torch.from_numpy(np.ascontiguousarray(chosen, np.int64))[:, None]
-            odds, self.memory = self.network(tokens, self.memory)
-        self.odds = odds[:, -1]
+            x, self.memory = self.network.read_actions(tokens, self.memory)
+            self.odds = self._odds(x, self.memory)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from numpy import ndarray
 
 from action_localization.anticipation.rollout import Rollout
@@ -71,6 +71,33 @@ class Prior:
         total = np.bincount(self.noun_of, self.base, len(self.vocabulary.nouns))
         return self.base / total[self.noun_of]
 
+    @cached_property
+    def small_base(self) -> Float32[ndarray, " actions"]:
+        """`base` in single precision."""
+        return self.base.astype(np.float32)
+
+    @cached_property
+    def _sparse(self) -> dict[Context, tuple[float, ndarray, ndarray]]:
+        return {}
+
+    def sparse_ngram(self, context: Context) -> tuple[float, Int64[ndarray, " _"], Float32[ndarray, " _"]]:
+        """`ngram` as (share of `base`, actions, what is added to each); remembered by context."""
+        if (found := self._sparse.get(context)) is None:
+            share, added = 1.0, np.zeros(0)
+            ids = np.zeros(0, np.int64)
+            for length in range(1, self.settings.order):
+                row = self.tables[length].get(context[len(context) - length :]) if length <= len(context) else None
+                if row is None:
+                    break
+                kinds, total = len(row[0]), row[1].sum()
+                more = np.union1d(ids, row[0])
+                values = np.zeros(len(more))
+                values[np.searchsorted(more, ids)] += added * (kinds / (total + kinds))
+                values[np.searchsorted(more, row[0])] += row[1] / (total + kinds)
+                share, ids, added = share * kinds / (total + kinds), more, values
+            found = self._sparse[context] = (share, ids, added.astype(np.float32))
+        return found
+
     def ngram(self, context: Sequence[int]) -> Float64[ndarray, " actions"]:
         """Witten-Bell: p = (c + T p') / (N + T), where T kinds of actions followed N times and p' is of the shorter
         context (Bell, Cleary & Witten 1990)."""
@@ -108,7 +135,6 @@ class PriorRollout:
             self._note(actions, objects, action)
         self.actions, self.objects = np.tile(actions, (copies, 1)), np.tile(objects, (copies, 1))
         self.same = True
-        self.rows: dict[tuple[int, ...], ndarray] = {}
 
     def _note(self, actions: ndarray, objects: ndarray, action: int) -> None:
         actions *= self.decay[0]
@@ -142,19 +168,21 @@ class PriorRollout:
         return np.array([ngram, self.actions[0, action] / self.actions[0].sum(), again], np.float64)
 
     def next(self) -> Float[ndarray, "copies actions"]:
-        """The weighted mean of the components."""
+        """The weighted mean of the components, computed with actions in rows."""
         copies = 1 if self.same else len(self.contexts)
-        for context in self.contexts[:copies]:
-            if tuple(context) not in self.rows:
-                self.rows[tuple(context)] = self.prior.ngram(context).astype(np.float32)
-        found = np.stack([self.rows[tuple(context)] for context in self.contexts[:copies]])
-        if self.actions[0].any():
-            first, second, third = self.prior.settings.weights
-            found *= first
-            found += self.actions[:copies] * (second / self.actions[:copies].sum(1, keepdims=True))
-            objects = self.objects[:copies] * (third / self.objects[:copies].sum(1, keepdims=True))
-            found += objects[:, self.prior.noun_of] * self.of_noun
-        return np.repeat(found, len(self.contexts), 0) if self.same else found
+        contexts = [tuple(context) for context in self.contexts[:copies]]
+        rows = [self.prior.sparse_ngram(context) for context in contexts]
+        first, second, third = self.prior.settings.weights if self.actions[0].any() else (1.0, 0.0, 0.0)
+        scale = np.array([first * row[0] for row in rows], np.float32)
+        found = self.prior.small_base[:, None] * scale
+        where = np.repeat(np.arange(copies), [len(row[1]) for row in rows])
+        found[np.concatenate([row[1] for row in rows]), where] += first * np.concatenate([row[2] for row in rows])
+        if second or third:
+            objects = self.objects[:copies].T * (third / self.objects[:copies].sum(1))
+            found += objects[self.prior.noun_of] * self.of_noun[:, None]
+            seen = np.flatnonzero(self.actions[:copies].any(0))
+            found[seen] += self.actions[:copies, seen].T * (second / self.actions[:copies].sum(1))
+        return np.repeat(found, len(self.contexts), 1).T if self.same else found.T
 
     def take(self, chosen: Int64[ndarray, " copies"]) -> None:
         """Each copy's context and memory move on by one."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from numpy import ndarray
 
-from action_localization.anticipation.distances import hypothesis_distances
+from action_localization.anticipation.distances import pair_distances
 from action_localization.anticipation.vocabulary import Vocabulary
 from laban.errors import LabanError
 
@@ -107,24 +107,45 @@ def probabilities_along(predictor: Predictor, actions: Int64[ndarray, " length"]
     return found
 
 
-def sharpened(probabilities: Float[ndarray, "copies actions"], temperature: float) -> Float[ndarray, "copies actions"]:
-    """The same to the power 1 / temperature; the largest of a row is 1."""
-    powered = probabilities / probabilities.max(1, keepdims=True)
-    return powered if temperature == 1 else np.exp(np.log(np.maximum(powered, 1e-30)) / temperature)
+BLOCK = 64
+"""Actions whose probabilities are first summed, to find where a draw falls."""
+
+
+def drawn(
+    probabilities: Float[ndarray, "copies actions"], temperature: Float32[ndarray, " copies"],
+    rng: np.random.Generator,
+) -> Int64[ndarray, " copies"]:  # fmt: skip
+    """One action for each copy, by its probabilities to the power 1 / temperature."""
+    powered = np.array(probabilities.T, np.float32, order="C")
+    if (temperature != 1).any():
+        np.maximum(powered, 1e-30, out=powered)
+        np.log(powered, out=powered)
+        powered /= temperature
+        np.exp(powered, out=powered)
+    actions, copies = powered.shape
+    whole = actions // BLOCK * BLOCK
+    sums = powered[:whole].reshape(-1, BLOCK, copies).sum(1)
+    totals = np.concatenate([sums, powered[whole:].sum(0)[None]]).cumsum(0, np.float64)
+    at = rng.random(copies) * totals[-1]
+    block = np.minimum((totals <= at).sum(0), len(totals) - 1)
+    before = np.where(block > 0, totals[block - 1, np.arange(copies)], 0)
+    rows = np.minimum(block * BLOCK + np.arange(BLOCK)[:, None], actions - 1)
+    inside = powered[rows, np.arange(copies)].cumsum(0, np.float64) + before
+    return np.minimum(block * BLOCK + (inside <= at).sum(0), actions - 1)
 
 
 def sample_futures(
     predictor: Predictor, history: Int64[ndarray, " past"], count: int, length: int, *,
-    rng: np.random.Generator, temperature: float = 1.0,
+    rng: np.random.Generator, temperature: float | Float32[ndarray, " count"] = 1.0,
 ) -> Int64[ndarray, "count length"]:  # fmt: skip
-    """`count` futures drawn action by action."""
+    """`count` futures drawn action by action, each at its temperature."""
     rollout = predictor.start(history, count)
+    each = np.broadcast_to(np.asarray(temperature, np.float32), count)
     found = np.empty((count, length), np.int64)
     for step in range(length):
-        cumulative = sharpened(rollout.next().astype(np.float32), temperature).cumsum(1)
-        drawn = rng.random((count, 1), np.float32) * cumulative[:, -1:]
-        found[:, step] = np.minimum((cumulative <= drawn).sum(1), cumulative.shape[1] - 1)
-        rollout.take(found[:, step])
+        found[:, step] = drawn(rollout.next(), each, rng)
+        if step + 1 < length:
+            rollout.take(found[:, step])
     return found
 
 
@@ -149,9 +170,11 @@ def choose_futures(
     nouns and actions, minimised for the measure's own best-of-K.
     """
     search = search or Search()
-    worlds = sample_futures(predictor, history, search.samples, length, rng=rng, temperature=search.temperature)
-    sharp = sample_futures(predictor, history, search.candidates, length, rng=rng, temperature=search.sharp)
-    candidates = np.concatenate([worlds, sharp, *(f[None] for f in trivial_futures(history, length))])
+    temperature = np.repeat(np.array([search.temperature, search.sharp], np.float32),
+                            [search.samples, search.candidates])  # fmt: skip
+    both = sample_futures(predictor, history, len(temperature), length, rng=rng, temperature=temperature)
+    worlds = both[: search.samples]
+    candidates = np.concatenate([both, *(f[None] for f in trivial_futures(history, length))])
     candidates = np.unique(candidates, axis=0)
     return candidates[spread_choice(expected_costs(candidates, worlds, predictor.vocabulary), count)]
 
@@ -170,8 +193,7 @@ def expected_costs(
     found = []
     for table in (np.array(vocabulary.verb_of), np.array(vocabulary.noun_of), None):
         ours, theirs = (candidates, worlds) if table is None else (table[candidates], table[worlds])
-        repeated = np.broadcast_to(ours, (len(worlds), *ours.shape))
-        found.append(hypothesis_distances(theirs, np.ascontiguousarray(repeated))[:, :, -1].T)
+        found.append(pair_distances(ours, theirs) / ours.shape[1])
     return np.stack(found)
 
 
