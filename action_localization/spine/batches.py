@@ -75,6 +75,16 @@ def training_video(
     return TrainingVideo(values, to_entries(features.grid, times), labels)
 
 
+def dealt(step: int, size: int, count: int, seed: int) -> list[int]:
+    """The `size` videos of a step, out of `count`: each comes once in every round of all, in an order of its own."""
+    chosen = []
+    for place in range(step * size, (step + 1) * size):
+        turn, position = divmod(place, count)
+        order = np.random.default_rng((seed, 0, turn)).permutation(count)
+        chosen.append(int(order[position]))
+    return chosen
+
+
 class FeatureBatches:
     """step -> Batch. Every video comes once in each round of all, in an order of its own.
 
@@ -87,13 +97,11 @@ class FeatureBatches:
         self.videos, self.config = videos, config
 
     def __call__(self, step: int) -> Batch:
-        config, count = self.config, len(self.videos)
+        config = self.config
         rng = np.random.default_rng((config.seed, 1, step))
         chosen = []
-        for place in range(step * config.size, (step + 1) * config.size):
-            turn, position = divmod(place, count)
-            order = np.random.default_rng((config.seed, 0, turn)).permutation(count)
-            video = self.videos[int(order[position])]
+        for number in dealt(step, config.size, len(self.videos), config.seed):
+            video = self.videos[number]
             chosen.append(resized(video, config.resize) if config.resize else cropped(video, config, rng))
         return collate(chosen)
 
