@@ -21,7 +21,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from action_localization.audio.joining import hears, joined
 from action_localization.pose.detector import (
+    EXTRACTED,
     NAME,
     PoseDetector,
     detect_extracted,
@@ -31,11 +33,14 @@ from action_localization.pose.detector import (
 )
 from action_localization.pose.features import EXTRACTOR as POSE_EXTRACTOR
 from action_localization.spine.checkpoint import load_detector
-from action_localization.spine.detect import detect_features
+from action_localization.spine.detect import detect_features, features_end
+from action_localization.spine.systems import System
 from laban.errors import LabanError
 from laban.timeline import Segment, Timeline
 from laban.weights import find_weights
-from models.features import FOLDER_SIDE_CAR, read_features, side_car_path
+from models.audio.log_mel import EXTRACTOR as LOG_MEL
+from models.audio.log_mel import sound_features
+from models.features import FOLDER_SIDE_CAR, Features, read_features, side_car_path
 from models.formats import read_motion
 from models.formats.arrays import array_names
 from models.motion import Motion
@@ -95,6 +100,8 @@ class DetectOptions:
     threshold: float | None = None
     rate: float | None = None
     seconds: float | None = None
+    audio: Path | None = None
+    """Features of the sound, for a feature file and a checkpoint that hears; a video brings its own."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.people <= MOST_PEOPLE:
@@ -154,13 +161,14 @@ def detect_video(
             video.raw = until(video.raw, options.seconds)
         with clock.encode():
             people = read_people(video, people=options.people, networks=networks, advance=advance)
+            sound = _sound(video, own, options)
         rows = streams(people, options.people)
         per_person: list[Timeline] = []
         for row in rows:
             with clock.encode():
                 features = stream_features(people, row, confidence=True)
             with clock.detect(), _one_thread():
-                per_person.append(detect_extracted(own, features))
+                per_person.append(detect_extracted(own, features, sound))
     with clock.detect():
         candidates = _together(per_person, people.grid.seconds)
         timeline = _worth_showing(own, candidates, options.threshold)
@@ -196,19 +204,53 @@ def detect_feature_file(path: str | Path, options: DetectOptions | None = None) 
         network, config = load_detector(options.checkpoint)
         trained, notes = config.get("extractor"), []
         try:
+            sound = _sound_file(network.system, features, options, notes)
             if trained == POSE_EXTRACTOR:
                 own = load_pose_detector(options.checkpoint)
-                candidates = detect_extracted(own, features)
+                candidates = detect_extracted(own, features, sound)
                 timeline = _worth_showing(own, candidates, options.threshold)
             else:
                 if trained and trained != features.extractor:
                     notes.append(f"features are by {features.extractor}; the checkpoint was trained on {trained}'s")
-                candidates = detect_features(features, network.system, network)
+                width = hears(network.system)
+                heard = features if width is None else joined(features, sound, width)
+                candidates = detect_features(heard, network.system, network)
                 timeline = _above(candidates, config.get("thresholds", {}), options.threshold)
         except LabanError as error:
             raise LabanError(f"{path}: {error}") from None
     return Found(timeline, candidates, network.classes, notes=tuple(notes), encoding_seconds=clock.encoding,
                  detecting_seconds=clock.detecting)  # fmt: skip
+
+
+def _sound(video: Video, own: PoseDetector, options: DetectOptions) -> Features | None:
+    """The sound of a video as a detector reads it; None, with a note, where there is none or it reads none."""
+    if hears(own.system) is None:
+        return None
+    made = own.config.get("audio", {}).get("extractor", LOG_MEL)
+    if made != LOG_MEL:
+        raise LabanError(f"checkpoint {options.checkpoint}: hears {made}; of videos, {LOG_MEL} alone can be made here")
+    try:
+        sound = sound_features(video.info.source, seconds=options.seconds)
+    except LabanError as error:
+        video.notes.append(f"read without sound ({str(error).removeprefix(f'{video.info.source}: ')})")
+        return None
+    return sound
+
+
+def _sound_file(system: System, features: Features, options: DetectOptions, notes: list[str]) -> Features | None:
+    """The sound features that the options name, with notes about what they lack; LabanError where none are read."""
+    if hears(system) is None:
+        if options.audio is not None:
+            raise LabanError(f"--audio {options.audio}: checkpoint {options.checkpoint} reads no sound")
+        return None
+    if options.audio is None:
+        notes.append("read without sound; --audio names its features (laban extract VIDEO --encoder log_mel)")
+        return None
+    sound = read_features(options.audio)
+    lasts, heard = features_end(features.grid), features_end(sound.grid)
+    if heard < lasts - 0.5:
+        notes.append(f"the sound ends at {heard:.1f} s of {lasts:.1f} s; the rest is read without")
+    return sound
 
 
 def source_kind(source: str | Path, checkpoint: str | Path = NAME) -> Kind:
@@ -228,7 +270,8 @@ def source_kind(source: str | Path, checkpoint: str | Path = NAME) -> Kind:
         kind = "features" if reads != POSE_EXTRACTOR or _holds_features(path) else "motion"
     else:
         kind = "video"
-    if kind != "features" and reads != POSE_EXTRACTOR:
+    readable = {"features": True, "motion": reads == POSE_EXTRACTOR, "video": reads in (POSE_EXTRACTOR, EXTRACTED)}
+    if not readable[kind]:
         raise LabanError(f"{source}: is a {kind}, but checkpoint {checkpoint} reads features ({reads}); accepted: a "
                          "feature file with its side-car (laban extract makes them)")  # fmt: skip
     return kind

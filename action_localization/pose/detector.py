@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from action_localization.audio.joining import hears, joined
 from action_localization.pose import features as pose_features
 from action_localization.spine.checkpoint import load_detector
 from action_localization.spine.detect import detect_features
@@ -25,6 +26,9 @@ NAME = "detect"
 
 DEFAULT_THRESHOLD = 0.4
 """For classes that the checkpoint names no threshold for."""
+
+EXTRACTED = "pose_confidence"
+"""What `laban extract` writes, which detectors of the user's may read as it is."""
 
 SAME = 0.4
 """Intersection over union from which only the best of two labels is shown."""
@@ -50,9 +54,9 @@ class PoseDetector:
 
 
 def load_pose_detector(name: str | Path = NAME) -> PoseDetector:
-    """The embedded detector, or one from a checkpoint folder; LabanError when it reads other features."""
+    """The embedded detector, or one from a checkpoint folder; LabanError when it reads no poses."""
     network, config = load_detector(name)
-    if config.get("extractor") != pose_features.EXTRACTOR or not isinstance(network, Detector):
+    if config.get("extractor") not in (pose_features.EXTRACTOR, EXTRACTED) or not isinstance(network, Detector):
         found = config.get("extractor", "unnamed features")
         raise LabanError(f"checkpoint {name}: reads {found}; accepted: a detector over {pose_features.EXTRACTOR}")
     return PoseDetector(network, dict(config.get("thresholds", {})), config)
@@ -84,13 +88,19 @@ def detect_motion(detector: PoseDetector, motion: Motion) -> Timeline:
     return Timeline(tuple(s for s in (_until(s, duration) for s in segments) if s is not None), duration)
 
 
-def detect_extracted(detector: PoseDetector, features: Features) -> Timeline:
+def detect_extracted(detector: PoseDetector, features: Features, sound: Features | None = None) -> Timeline:
     """What a person does, from the features that `laban extract VIDEO --encoder pose_confidence` wrote."""
-    return detect_entries(detector, pose_features.extracted_features(features), duration=features.grid.seconds)
+    pooled = detector.config.get("extractor") == pose_features.EXTRACTOR
+    entries = pose_features.extracted_features(features) if pooled else features
+    return detect_entries(detector, entries, duration=features.grid.seconds, sound=sound)
 
 
-def detect_entries(detector: PoseDetector, features: Features, *, duration: float | None = None) -> Timeline:
-    """Every candidate in the detector's own features."""
+def detect_entries(
+    detector: PoseDetector, features: Features, *, duration: float | None = None, sound: Features | None = None
+) -> Timeline:
+    """Every candidate in the detector's own features; `sound` is for one that hears, None where nothing is heard."""
+    if (width := hears(detector.system)) is not None:
+        features = joined(features, sound, width)
     return detect_features(features, detector.system, detector.network, duration=duration)
 
 

@@ -19,7 +19,7 @@ from action_localization.spine.encoder import reach
 from action_localization.spine.network import Detector
 from action_localization.spine.nms import Candidates, suppress
 from action_localization.spine.points import to_seconds
-from action_localization.spine.systems import BMN, Dense, System, base
+from action_localization.spine.systems import BMN, MRAV, Dense, System, base, wrapper
 from laban.errors import LabanError
 from laban.timeline import FrameGrid, Segment, Timeline
 from models.features import Features
@@ -64,7 +64,7 @@ def dense_detections(
 ) -> Candidates:
     """What the points of the pyramid say, in entries, before suppression."""
     time, step = len(values), 2 ** (host.encoder.levels - 1)
-    margin = -(-pyramid_reach(host) // step) * step
+    margin = -(-pyramid_reach(host, wrapper(network.system, MRAV)) // step) * step
     core = max(step, (chunk - 2 * margin) // step * step) if time > chunk else time
     chunks = []
     for first in range(0, time, core):
@@ -77,11 +77,13 @@ def dense_detections(
     return best_of_levels(chunks, host.decoding)
 
 
-def pyramid_reach(host: Dense) -> int:
+def pyramid_reach(host: Dense, sound: MRAV | None = None) -> int:
     """Entries on either side of a point that its answer can depend on (what is averaged over the video apart)."""
     widest = 2 ** (host.encoder.levels - 1)
+    heard = widest * sound.window if sound else 0
     convolutions = (host.head.layers + 1) * (2 if host.encoder.causal else 1)
-    return reach(host.encoder) + widest * (convolutions + (host.head.bins if host.head.boundary == "trident" else 0))
+    bins = host.head.bins if host.head.boundary == "trident" else 0
+    return reach(host.encoder) + widest * (convolutions + bins) + heard
 
 
 def in_bf16(network: Detector) -> Detector:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 
+from action_localization.audio.joining import hears, joined, sized
 from action_localization.data.corpus import Corpus, listed
 from action_localization.data.layouts import read_corpus
 from action_localization.data.options import ReadOptions
@@ -60,6 +61,8 @@ class DetectorTraining:
     """Paths or addresses of tar files (see `models.shards`) instead of the folder."""
     devices: int = 1
     strategy: str = "auto"
+    audio: Path | None = None
+    """Folder of sound features, for a system that hears; videos without a file in it are silent."""
 
 
 class FeatureFolder:
@@ -93,6 +96,41 @@ class FeatureFolder:
         return features
 
 
+class HeardFolder(FeatureFolder):
+    """Feature files joined with those of a folder of sound, by the name of the video; one without is silent.
+
+    `width` is that of the first sound file; LabanError when there is none.
+    """
+
+    def __init__(
+        self, folder: str | Path, audio: str | Path, *, side_car: SideCar | None = None, key: str | None = None
+    ) -> None:
+        super().__init__(folder, side_car=side_car, key=key)
+        self.sound = FeatureFolder(audio)
+        first = next((path for path in sorted(self.sound.folder.iterdir()) if path.suffix.lower() in SUFFIXES), None)
+        if first is None:
+            raise LabanError(f"{audio}: holds no features of sound; laban extract VIDEO --encoder log_mel makes them")
+        found = read_features(first)
+        self.width, self.extractor = found.width, found.extractor
+
+    def __call__(self, name: str) -> Features:
+        """Pictures and sound of a video on the grid of the pictures."""
+        sound = self.sound(name) if self.sound.path(name) else None
+        try:
+            return joined(super().__call__(name), sound, self.width)
+        except LabanError as error:
+            raise LabanError(f"{name}: {error}") from None
+
+
+def feature_folder(
+    features: str | Path, audio: str | Path | None = None, *, side_car: SideCar | None = None, key: str | None = None
+) -> FeatureFolder:
+    """The features of a folder, with the sound of another one where that is named."""
+    if audio is None:
+        return FeatureFolder(features, side_car=side_car, key=key)
+    return HeardFolder(features, audio, side_car=side_car, key=key)
+
+
 class FolderVideos(Sequence[TrainingVideo]):
     """Training videos that are read when they are asked for."""
 
@@ -117,6 +155,9 @@ def train_detector(job: DetectorTraining, *, quiet: bool = False) -> tuple[Path 
     classes, or the run's folder holds another run.
     """
     chosen = preset(job.system, job.layout)
+    if (hears(chosen.system) is None) != (job.audio is None):
+        raise LabanError(f"train detect: --system {job.system} with {'' if job.audio else 'no '}--audio; accepted: "
+                         "--system mrav with --audio FOLDER, any other without")  # fmt: skip
     corpus = training_part(read_corpus(job.annotations, job.read), chosen, job.split)
     batch = replace(chosen.batch, seed=job.seed, **({} if job.batch is None else {"size": job.batch}))
     batches, count, first = (_from_shards if job.shards else _from_folder)(job, corpus, batch)
@@ -128,7 +169,9 @@ def train_detector(job: DetectorTraining, *, quiet: bool = False) -> tuple[Path 
     if job.steps is not None:
         training = replace(training, steps=job.steps, warmup=min(training.warmup, job.steps // 5))
     torch.manual_seed(job.seed)
-    network = build_network(chosen.system, first.width, corpus.classes)
+    sound = _sound_of(job)
+    system = sized(chosen.system, sound["width"]) if sound else chosen.system
+    network = build_network(system, first.width, corpus.classes)
     network = fit(network, training_loss, batches, training, job.run, minutes=job.minutes, progress=not quiet)
     if steps_done(job.run) < training.steps:
         return None, remarks
@@ -136,17 +179,26 @@ def train_detector(job: DetectorTraining, *, quiet: bool = False) -> tuple[Path 
     extra = {
         "layout": job.layout, "extractor": first.extractor,
         "grid": {"fps": grid.fps, "stride": grid.stride, "window": grid.window, "offset": grid.offset},
+        **({"audio": sound} if sound else {}),
     }  # fmt: skip
     if is_main_process():
         save_detector(job.output, network, _card(job, corpus, training.steps, count), extra=extra)
     return job.output, remarks
 
 
+def _sound_of(job: DetectorTraining) -> dict[str, Any] | None:
+    """What made the sound features of a job, and how wide they are; None where it has none."""
+    if job.audio is None or job.features is None:
+        return None
+    folder = HeardFolder(job.features, job.audio, side_car=job.side_car, key=job.key)
+    return {"extractor": folder.extractor, "width": folder.width}
+
+
 def _from_folder(job: DetectorTraining, corpus: Corpus, batch: BatchConfig) -> tuple[Batches, int, Features]:
     """(batches, number of videos, features of the first one) of a folder of files."""
     if job.features is None:
         raise LabanError("train detect: accepted: --features FOLDER, or --shards")
-    folder = FeatureFolder(job.features, side_car=job.side_car, key=job.key)
+    folder = feature_folder(job.features, job.audio, side_car=job.side_car, key=job.key)
     truth = {name: video.timeline for name, video in corpus.videos.items() if folder.path(name)}
     if not truth:
         raise LabanError(f"{job.features}: has features of none of {len(corpus.videos)} videos "
@@ -157,9 +209,9 @@ def _from_folder(job: DetectorTraining, corpus: Corpus, batch: BatchConfig) -> t
 
 def _from_shards(job: DetectorTraining, corpus: Corpus, batch: BatchConfig) -> tuple[Batches, int, Features]:
     """The same of shards, whose own segments give way to the annotations; all of their videos are looked for once."""
-    if (job.features, job.side_car, job.key) != (None, None, None):
+    if (job.features, job.side_car, job.key, job.audio) != (None, None, None, None):
         raise LabanError(
-            "train detect: --shards hold features and their grid; accepted without --features, --grid, --key"
+            "train detect: --shards hold features and their grid; accepted without --features, --grid, --key, --audio"
         )
     truth, first, names = corpus.timelines(), None, set[str]()
     for source in job.shards:
@@ -193,6 +245,10 @@ def detect_corpus(checkpoint: str | Path, corpus: Corpus, folder: FeatureFolder,
     """Detections of a checkpoint in all videos of a corpus that have features; LabanError where none has."""
     network, config = load_detector(checkpoint)
     system, made_from = network.system, config.get("extractor", "unknown")
+    if (hears(system) is None) != (not isinstance(folder, HeardFolder)):
+        raise LabanError(
+            f"{checkpoint}: reads {'sound, too: name its folder' if hears(system) else 'no sound'} (--audio)"
+        )
     names = [name for name in corpus.videos if folder.path(name)]
     if not names:
         raise LabanError(f"{folder.folder}: has features of none of {len(corpus.videos)} videos")
@@ -245,6 +301,7 @@ def training_part(corpus: Corpus, chosen: Preset, split: str | None) -> Corpus:
 def _card(job: DetectorTraining, corpus: Corpus, steps: int, videos: int) -> str:
     host = base(preset(job.system, job.layout).system).name
     source = f"--features {job.features.name}" if job.features else f"--shards … ({len(job.shards)} of them)"
+    source += f" --audio {job.audio.name}" if job.audio else ""
     return f"""# Detector: {job.system} ({host}) on {corpus.name}
 
 - Trained by `laban train detect {source} --annotations {job.annotations.name} --layout

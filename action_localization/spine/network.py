@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from action_localization.spine.boundary_map import BoundaryMatcher
 from action_localization.spine.encoder import Encoder, Level
+from action_localization.spine.fusion import AudioFusion, check_fusion
 from action_localization.spine.heads import OffsetHead, PointHead, TridentHead
 from action_localization.spine.points import Points, pyramid_points
 from action_localization.spine.semantics import ChannelGate
 from action_localization.spine.sensitivity import Sensitivity
-from action_localization.spine.systems import ASL, BMN, CSA, Dense, System, base, wrapper
+from action_localization.spine.systems import ASL, BMN, CSA, MRAV, Dense, System, base, wrapper
 from laban.errors import LabanError
 
 
@@ -33,7 +34,7 @@ class DenseOutput:
 
     @property
     def features(self) -> Float[Tensor, "batch points width"]:
-        """What the heads read."""
+        """What the heads read, before any sound joins."""
         return torch.cat([x for x, _ in self.levels], 1)
 
 
@@ -46,8 +47,10 @@ class Detector(nn.Module):
         super().__init__()
         self.system, self.host, self.features, self.classes = system, _dense(system), features, tuple(classes)
         encoder, head, count = self.host.encoder, self.host.head, len(self.classes)
-        gate, weights = wrapper(system, CSA), wrapper(system, ASL)
-        self.encoder = Encoder(encoder, features)
+        gate, weights, sound = wrapper(system, CSA), wrapper(system, ASL), wrapper(system, MRAV)
+        if sound:
+            check_fusion(sound, encoder, features)
+        self.encoder = Encoder(encoder, features - sound.audio - 1 if sound else features)
         self.gate = ChannelGate(gate, encoder.width, count) if gate else None
         self.class_head = PointHead(encoder.width, count, head, causal=encoder.causal, prior=head.prior)
         self.boundary_head: OffsetHead | TridentHead
@@ -56,17 +59,24 @@ class Detector(nn.Module):
         else:
             self.boundary_head = OffsetHead(encoder.width, encoder.levels, head, causal=encoder.causal)
         self.sensitivity = Sensitivity(weights, encoder.width, count) if weights else None
+        self.fusion = AudioFusion(sound, encoder) if sound else None
         self.register_buffer("normaliser", torch.tensor(self.host.learning.normaliser))
 
     def forward(
         self, features: Float[Tensor, "batch time features"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> DenseOutput:
         """`mask` is True at real entries; None: all are. What follows a video never changes what is said about it."""
-        x, activation = self.encoder.embed(masked_input(features, mask), mask), None
+        features, activation = masked_input(features, mask), None
+        if self.fusion is not None:
+            features, sound, heard = self.fusion.split(features, mask)
+        x = self.encoder.embed(features, mask)
         if self.gate is not None:
             x, activation = self.gate(x, mask)
         levels = self.encoder.pyramid(x, mask)
-        logits, offsets = self.class_head(levels), self.boundary_head(levels)
+        of_class, of_boundary = levels, levels
+        if self.fusion is not None:
+            of_class, of_boundary = self.fusion(levels, sound, heard)
+        logits, offsets = self.class_head(of_class), self.boundary_head(of_boundary)
         masks = [m for _, m in levels if m is not None]
         joined = torch.cat(masks, 1) if masks else None
         return DenseOutput(torch.cat(logits, 1), torch.cat(offsets, 1), joined, levels, activation)

@@ -14,6 +14,7 @@ from action_localization.spine.systems import (
     ASL,
     BMN,
     CSA,
+    MRAV,
     PROTOCOLS,
     ActionFormer,
     System,
@@ -27,6 +28,7 @@ from models.training import TrainConfig
 
 SYSTEMS: dict[str, Callable[[], System]] = {
     "actionformer": ActionFormer, "tridet": TriDet, "temporalmaxer": TemporalMaxer, "bmn": BMN, "csa": CSA, "asl": ASL,
+    "mrav": MRAV,
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The systems as frozen dataclasses: what each is made of, how it learns, and how its output becomes segments.
 
-A wrapper (`CSA`, `ASL`) holds its host; `base` and `wrapper` look through the layers. Values are those of the papers'
-THUMOS14 settings unless a field says otherwise; `for_protocol` changes what the other data sets ask for.
+A wrapper (`CSA`, `ASL`, `MRAV`) holds its host; `base` and `wrapper` look through the layers. Values are those of the
+papers' THUMOS14 settings unless a field says otherwise; `for_protocol` changes what the other data sets ask for.
 """
 
 from __future__ import annotations
@@ -176,26 +176,43 @@ class ASL:
     anchors: int = 256
 
 
+@dataclass(frozen=True)
+class MRAV:
+    """MRAV-FF (Fish, Weinbren and Gilbert, 2023): sound beside the pictures, joined to every level of a host's pyramid.
+
+    Features hold the visual columns, then `audio` columns of sound, then one that is 1 where there is sound
+    (`action_localization.audio.joining`). Sound goes through a pyramid of its own, of the host's form; at each level
+    visual entries attend to it, and a gate for the class head and another for the boundary head say how much enters.
+    """
+
+    host: ActionFormer | TriDet | TemporalMaxer | ASL = field(default_factory=ActionFormer)
+    name: Literal["MRAV"] = "MRAV"
+    audio: int = 128
+    heads: int = 4
+    window: int = 9
+    """Entries of a level that an entry attends to; odd."""
+
+
 Dense = ActionFormer | TriDet | TemporalMaxer
-System = Dense | BMN | CSA | ASL
-Wrapper = TypeVar("Wrapper", CSA, ASL)
+System = Dense | BMN | CSA | ASL | MRAV
+Wrapper = TypeVar("Wrapper", CSA, ASL, MRAV)
 
 
 @dataclass(frozen=True)
 class _Named:
-    system: ActionFormer | TriDet | TemporalMaxer | BMN | CSA | ASL
+    system: ActionFormer | TriDet | TemporalMaxer | BMN | CSA | ASL | MRAV
 
 
 def base(system: System) -> Dense | BMN:
     """The innermost host."""
-    while isinstance(system, CSA | ASL):
+    while isinstance(system, CSA | ASL | MRAV):
         system = system.host
     return system
 
 
 def wrapper(system: System, kind: type[Wrapper]) -> Wrapper | None:
     """The layer of this kind around the host, if there is one."""
-    while isinstance(system, CSA | ASL):
+    while isinstance(system, CSA | ASL | MRAV):
         if isinstance(system, kind):
             return system
         system = system.host
@@ -204,7 +221,7 @@ def wrapper(system: System, kind: type[Wrapper]) -> Wrapper | None:
 
 def with_base(system: System, host: Dense | BMN) -> System:
     """The same layers around another host."""
-    if isinstance(system, CSA | ASL):
+    if isinstance(system, CSA | ASL | MRAV):
         return replace(system, host=with_base(system.host, host))  # type: ignore[arg-type]
     return host
 

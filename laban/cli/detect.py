@@ -46,6 +46,7 @@ def command(
     truth: Annotated[Path | None, typer.Option(help="File with the true segments, to draw and compare.")] = None,
     rate: Annotated[float | None, typer.Option(help="Frame rate of a folder of images, or of a wrong file.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Read only this much, as of a camera.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Beside features: sound, for a detector that hears.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say how long each part took.")] = False,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -54,7 +55,7 @@ def command(
     from action_localization.detect import DetectOptions, checkpoint_classes, source_kind
     from action_localization.truth import read_truth
 
-    options = DetectOptions(checkpoint, people, threshold, rate, seconds)
+    options = DetectOptions(checkpoint, people, threshold, rate, seconds, audio)
     kind = source_kind(source, checkpoint)
     check_film(job, kind)
     check_reading(options, kind)
@@ -146,6 +147,8 @@ def check_reading(options: DetectOptions, kind: Kind) -> None:
     for name, value in (("--rate", options.rate), ("--seconds", options.seconds)):
         if value is not None and kind != "video":
             raise LabanError(f"{name} {value:g}: is for videos; the source is read as {kind}")
+    if options.audio is not None and kind != "features":
+        raise LabanError(f"--audio {options.audio}: is for features; a {kind} brings its own sound, or none")
 
 
 def _detect(job: Job, kind: Kind, options: DetectOptions, *, quiet: bool) -> tuple[Found, Thumbnails | None]:

@@ -120,6 +120,7 @@ def detect(
     split: Annotated[str | None, typer.Option("--split", help="Part to score, as the annotations name it.")] = None,
     checkpoint: Annotated[list[str] | None, typer.Option("--checkpoint", help="Detector to run; repeatable.")] = None,
     features: Annotated[Path | None, typer.Option("--features", help="Folder of features for --checkpoint.")] = None,
+    audio: Annotated[Path | None, typer.Option("--audio", help="Folder of sound for a checkpoint that hears.")] = None,
     grid: Annotated[str | None, typer.Option("--grid", help="FPS,STRIDE,WINDOW[,OFFSET] without side-cars.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="Name of the array in npz and h5 files.")] = None,
     task: Annotated[str, typer.Option("--task", help="EPIC, EGTEA: verb, noun or action.")] = "action",
@@ -138,7 +139,7 @@ def detect(
     from action_localization.evaluation.measures import measure_named, measure_report, usual_measures
     from action_localization.evaluation.protocols import protocol_named
     from action_localization.evaluation.report import detection_report, submitted
-    from action_localization.spine.learn import FeatureFolder, detect_corpus, side_car_of, task_named
+    from action_localization.spine.learn import detect_corpus, feature_folder, side_car_of, task_named
 
     if annotations is None or not (predictions or checkpoint) or bool(checkpoint) != bool(features):
         raise LabanError("eval detect: accepted: PREDICTIONS, or --checkpoint with --features; and --annotations")
@@ -149,7 +150,7 @@ def detect(
     problems = listed(corpus.problems)
     found = {name: submitted(path, annotations, chosen) for name, path in _named(predictions or []).items()}
     if features is not None:
-        folder = FeatureFolder(features, side_car=side_car_of(grid), key=key)
+        folder = feature_folder(features, audio, side_car=side_car_of(grid), key=key)
         if missing := [name for name in corpus.videos if folder.path(name) is None]:
             problems.append(f"{len(missing)} of {len(corpus.videos)} videos have no features, first {missing[0]}: "
                             "what is true in them counts as missed")  # fmt: skip

@@ -1,4 +1,4 @@
-"""`laban extract VIDEO -o features.npz`."""
+"""`laban extract VIDEO -o features.npz`: the pictures of a video as features, or its sound."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from laban.cli.options import Device, DeviceOption, Json, emit
+from laban.errors import LabanError
 
 if TYPE_CHECKING:
     from models.features import Features
@@ -19,8 +20,8 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .npy, .npz or .h5; a side-car joins.")],
     encoder: Annotated[
         str,
-        typer.Option(help="pose | pose_confidence | x3d_xs | x3d_s | x3d_m | slow_r50 | slowfast_r50 | mvit_b_16x4 | "
-                          "mvit_b_32x3 | open_clip:MODEL."),
+        typer.Option(help="pose | pose_confidence | log_mel (its sound) | x3d_xs | x3d_s | x3d_m | slow_r50 | "
+                          "slowfast_r50 | mvit_b_16x4 | mvit_b_32x3 | open_clip:MODEL."),
     ] = "pose",
     weights: Annotated[Path | None, typer.Option(help="Weights of a network: .safetensors or .pt / .pth.")] = None,
     people: Annotated[int, typer.Option(help="Pose: at most this many people, a file each, at the same time.")] = 1,
@@ -30,16 +31,19 @@ def command(
     device: DeviceOption = Device.auto,
     json: Json = False,
 ) -> None:  # fmt: skip
-    """Turn a video into features: people's poses, or the rows of a video or image network."""
+    """Turn a video into features: people's poses, its sound, or the rows of a video or image network."""
     from laban.progress import progress
     from models.devices import pick_device
     from models.features import check_suffix, write_features
-    from models.video.extract import Extraction, check_encoder, expected_rows, extract
+    from models.video.extract import SOUND, Extraction, check_encoder, expected_rows, extract
     from models.video.reading import open_video, stoppable, until
 
     check_suffix(output)
     what = Extraction(encoder, weights, people, stride, str(pick_device(device.value)))
     check_encoder(what)
+    if encoder == SOUND:
+        _extract_sound(source, output, rate, seconds, json)
+        return
     with open_video(source, rate=rate) as video, stoppable(video):
         info = video.info
         video.raw = video.raw if seconds is None else until(video.raw, seconds)
@@ -57,6 +61,21 @@ def command(
     }  # fmt: skip
     lines = [f"{source} -> {path}: {_line(features)}" for path, features in zip(paths, found, strict=True)]
     emit(results, json, lines or [f"{source}: no person in view; nothing to write"])
+
+
+def _extract_sound(source: str, output: Path, rate: float | None, seconds: float | None, json: bool) -> None:
+    """The sound track of a video or sound file, written and told."""
+    from laban.progress import progress
+    from models.audio.log_mel import sound_features
+    from models.features import write_features
+
+    if rate is not None:
+        raise LabanError(f"--rate {rate:g}: --encoder log_mel takes none; it is for pictures")
+    with progress(f"sound of {Path(source).name}", None, quiet=json) as advance:
+        features = sound_features(source, seconds=seconds, advance=advance)
+    files = [str(path) for path in write_features(features, output)]
+    results = {"source": source, "encoder": "log_mel", "files": files, "notes": [], "features": [_described(features)]}
+    emit(results, json, [f"{source} -> {path}: {_line(features)}" for path in files[:1]])
 
 
 def _numbered(output: Path, index: int) -> Path:

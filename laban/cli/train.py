@@ -258,9 +258,12 @@ def detect(
     shards: Annotated[
         list[str] | None, typer.Option("--shards", help="Tar of features instead: path or address. Repeatable.")
     ] = None,
+    audio: Annotated[
+        Path | None, typer.Option("--audio", help="mrav: folder of sound features; who has none is silent.")
+    ] = None,
     layout: Annotated[str, typer.Option("--layout", help="Sizes: thumos14, activitynet, epic100, ego4d.")] = "thumos14",
     system: Annotated[
-        str, typer.Option("--system", help="actionformer, tridet, temporalmaxer, bmn, csa or asl.")
+        str, typer.Option("--system", help="actionformer, tridet, temporalmaxer, bmn, csa, asl or mrav.")
     ] = "actionformer",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Folder of the resumable run.")] = None,
@@ -290,7 +293,7 @@ def detect(
     job = DetectorTraining(
         features, annotations, output, run, layout, system, split, steps, batch, lr, seed, minutes, precision,
         ReadOptions(task=task_named(task), fold=fold), side_car_of(grid), key, tuple(shards or ()),
-        devices, strategy,
+        devices, strategy, audio,
     )  # fmt: skip
     folder, remarks = train_detector(job, quiet=json)
     lines = [*remarks, f"wrote {folder}" if folder else f"time is up; call again to go on with {job.run}"]

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from laban.errors import LabanError
+from models.audio.log_mel import EXTRACTOR as SOUND
+from models.audio.log_mel import sound_features
 from models.features import Features
 from models.video.backbones import BACKBONES, load_backbone
 from models.video.image_tower import PREFIX, load_image_tower
@@ -16,7 +18,7 @@ from models.video.pose import EXTRACTOR, EXTRACTOR_CONFIDENCE, FPS, read_people,
 from models.video.reading import Video
 from models.video.windows import windowed_features
 
-ENCODERS = (EXTRACTOR, EXTRACTOR_CONFIDENCE, *BACKBONES, f"{PREFIX}MODEL")
+ENCODERS = (EXTRACTOR, EXTRACTOR_CONFIDENCE, SOUND, *BACKBONES, f"{PREFIX}MODEL")
 
 Advance = Callable[[int], None]
 
@@ -42,6 +44,8 @@ def extract(video: Video, what: Extraction, advance: Advance | None = None) -> l
         found = read_people(video, people=what.people, advance=advance)
         confidence = what.encoder == EXTRACTOR_CONFIDENCE
         return [stream_features(found, stream, confidence=confidence) for stream in streams(found, what.people)]
+    if what.encoder == SOUND:
+        return [sound_features(video.info.source, advance=advance)]
     device = torch.device(what.device)
     if what.encoder.startswith(PREFIX):
         fps = {} if what.stride is None else {"fps": 1 / what.stride}
@@ -58,7 +62,7 @@ def expected_rows(video: Video, what: Extraction) -> int | None:
         return None
     if what.encoder in (EXTRACTOR, EXTRACTOR_CONFIDENCE):
         return round(video.info.seconds * FPS)
-    if what.encoder.startswith(PREFIX):
+    if what.encoder == SOUND or what.encoder.startswith(PREFIX):
         return None
     sampling = BACKBONES[what.encoder].sampling(what.stride)
     return max(int((video.info.seconds * sampling.fps - sampling.window) // sampling.stride) + 1, 1)
@@ -69,11 +73,11 @@ def check_encoder(what: Extraction) -> None:
     known = what.encoder in ENCODERS[:-1] or (what.encoder.startswith(PREFIX) and what.encoder != ENCODERS[-1])
     if not known:
         raise LabanError(f"--encoder {what.encoder}: unknown; accepted: {', '.join(ENCODERS)}")
-    if what.encoder in (EXTRACTOR, EXTRACTOR_CONFIDENCE):
+    if what.encoder in (EXTRACTOR, EXTRACTOR_CONFIDENCE, SOUND):
         for option, value in (("--weights", what.weights), ("--stride", what.stride)):
             if value is not None:
                 raise LabanError(f"{option} {value}: --encoder {what.encoder} takes none; it is for the networks")
-    elif what.people != 1:
+    if what.encoder not in (EXTRACTOR, EXTRACTOR_CONFIDENCE) and what.people != 1:
         raise LabanError(f"--people {what.people}: --encoder {what.encoder} takes none; it is for poses")
     if not 1 <= what.people <= 20:
         raise LabanError(f"--people {what.people}; accepted: 1 to 20")

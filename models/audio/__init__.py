@@ -1,0 +1,1 @@
+"""Sound in: the sound track of a video or a sound file as features."""
