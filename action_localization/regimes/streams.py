@@ -96,15 +96,21 @@ def only(video: RegimeVideo, classes: Sequence[str]) -> RegimeVideo:
 def gym_set(path: str | Path, fold: int = 0, config: GymConfig = GymConfig()) -> RegimeSet:
     """Streams of gym clips: one of five clip-disjoint folds to measure on, the next to choose on, three to learn from.
 
-    Rows are principal components fitted on training clips (no label is used), with their likeness to both neighbours,
-    each given twice: 2 entries a row, and a row counts as a second. Sound is synthetic.
+    Rows are 32 principal components of either half of the I3D numbers (pictures, then flow), fitted on training clips
+    without labels, and their likeness to both neighbours; each is given twice, and a row counts as a second. Sound is
+    synthetic.
     """
     clips = read_clips(path)
     folds, classes = split(clips), action_classes(clips)
     test, tune = (np.flatnonzero(folds == (fold + i) % FOLDS) for i in (0, 1))
     train = np.flatnonzero((folds != fold) & (folds != (fold + 1) % FOLDS))
-    principal = fit_principal([clips[i].values for i in train], config)
-    read = [replace(clip, values=principal(clip.values)) for clip in clips]
+    halves = [np.split(clip.values, 2, 1) for clip in clips]
+    narrow = replace(config, components=config.components // 2)
+    axes = [fit_principal([halves[i][one] for i in train], narrow) for one in (0, 1)]
+    read = [
+        replace(clip, values=np.concatenate([axes[one](pair[one]) for one in (0, 1)], 1))
+        for clip, pair in zip(clips, halves, strict=True)
+    ]
     batches = StreamBatches([read[i] for i in train], classes, config, _SEED)
     learnt = [batches.drawn(np.random.default_rng((_SEED, fold, number))) for number in range(GYM_STREAMS)]
 
