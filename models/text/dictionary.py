@@ -133,6 +133,11 @@ class Dictionary:
         total = sum(weight for weight, _ in rows)
         return [(weight / total, sentence) for weight, sentence in rows]
 
+    def knows(self, word: str) -> bool:
+        """Whether a word (lower case) or its base form is known or stands in the dictionary; short words always are."""
+        forms = base_forms(word, self.irregular)
+        return self._is_known(word, ()) or any(form in table for form in forms for table in self.words.values())
+
     def _is_known(self, word: str, familiar: Collection[str]) -> bool:
         return len(word) < 3 or any(form in self.known or form in familiar for form in base_forms(word, self.irregular))
 
