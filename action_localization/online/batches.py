@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from action_localization.spine.batches import TrainingVideo
@@ -61,8 +61,8 @@ class MomentBatches:
 
     def __init__(self, videos: Sequence[TrainingVideo], config: MomentConfig) -> None:
         self.videos, self.config = videos, config
-        blocks = np.array([-(-len(video.values) // config.block) for video in videos])
-        self.ends = np.cumsum(blocks)
+        blocks = [-(-len(video.values) // config.block) for video in videos]
+        self.ends = np.cumsum(blocks, dtype=np.int64)
 
     def __call__(self, step: int) -> Moments:
         config = self.config
@@ -74,7 +74,7 @@ class MomentBatches:
         config = self.config
         which = int(np.searchsorted(self.ends, number, side="right"))
         video = self.videos[which]
-        edge = (number - (self.ends[which - 1] if which else 0)) * config.block
+        edge = (number - (int(self.ends[which - 1]) if which else 0)) * config.block
         first, stop = edge - config.past, min(edge + config.block, len(video.values))
         rows = np.zeros((config.past + config.block, video.values.shape[1]), np.float32)
         real = np.zeros(len(rows), bool)
@@ -120,7 +120,7 @@ def window_index(
     return index, (index <= at[..., None]) & (index >= 0)
 
 
-def windows_of(values: Float[Tensor, "batch time width"], index: Int[Tensor, "batch moments length"]) -> Tensor:
+def windows_of(values: Shaped[Tensor, "batch time width"], index: Int[Tensor, "batch moments length"]) -> Tensor:
     """(batch, moments, length, width): rows at these places; those outside are repeated edges, to be masked."""
     batch = torch.arange(len(values))[:, None, None]
     return values[batch, index.clamp(0, values.shape[1] - 1)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
 from action_localization.evaluation.online import evaluate_online
 from action_localization.online.batches import MomentBatches, MomentConfig
-from action_localization.online.lane import Guess, Lane, Memory, push_together
+from action_localization.online.lane import Guess, Lane, Memory, OnlineSystem, push_together
 from action_localization.regimes.streams import RegimeSet, RegimeVideo
 from action_localization.spine.batches import TrainingVideo, training_video
 from laban.timeline import Timeline
@@ -21,19 +21,11 @@ Network = TypeVar("Network", bound=nn.Module)
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 
 
-class Thresholded(Protocol):
+@runtime_checkable
+class Thresholded(OnlineSystem, Protocol):
     """A detector whose score from which it emits can be set."""
 
-    classes: tuple[str, ...]
-    features: int
-    rows: int
     threshold: Tensor
-
-    def fresh(self) -> Memory: ...
-
-    def step(self, rows: Tensor, real: Tensor, memory: Memory) -> tuple[dict[str, Tensor], Memory]: ...
-
-    def decide(self, lane: Lane, out: dict[str, Tensor], *, last: bool = False) -> list[Guess]: ...
 
 
 def learnt(

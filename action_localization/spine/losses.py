@@ -9,9 +9,10 @@ from torch import Tensor
 
 
 def focal_loss(
-    logits: Float[Tensor, "*n"], targets: Float[Tensor, "*n"], alpha: float = 0.25, gamma: float = 2.0
-) -> Float[Tensor, "*n"]:
-    """Sigmoid focal loss (Lin et al., ICCV 2017) against targets in [0, 1]."""
+    logits: Float[Tensor, "*n"], targets: Float[Tensor, "*n"], alpha: float = 0.25,
+    gamma: float | Float[Tensor, "*#n"] = 2.0,
+) -> Float[Tensor, "*n"]:  # fmt: skip
+    """Sigmoid focal loss (Lin et al., ICCV 2017) against targets in [0, 1]; `gamma` may differ, e.g. by class."""
     chance = logits.sigmoid()
     right = chance * targets + (1 - chance) * (1 - targets)
     weight = alpha * targets + (1 - alpha) * (1 - targets)
