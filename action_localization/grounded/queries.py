@@ -23,33 +23,16 @@ from models.training import Loss, Network, TrainConfig, fit
 
 Span = tuple[float, float, float]
 """Start and end in seconds, and the score."""
-_IDLE_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "person",
-        "someone",
-        "somebody",
-        "man",
-        "woman",
-        "he",
-        "she",
-        "his",
-        "her",
-        "is",
-        "are",
-        "with",
-        "does",
-        "motion",
-    ]
-)
+_IDLE = ("a", "an", "the", "person", "someone", "somebody", "man", "woman", "he", "she", "his", "her", "is", "are", "with",
+         "does", "motion")  # fmt: skip
+_SIDES = {"left": "left", "right": "right", "both": "both", "two": "both", "forward": "forward", "forwards": "forward",
+          "backward": "back", "backwards": "back", "sideways": "sideways"}  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
 
 
 @dataclass(frozen=True)
 class Query:
-    """A sentence, the stretches in seconds that it is true of, and others of the same class, of which nobody can say.
+    """A sentence, the stretches in seconds that it is true of, and others of which nobody can say.
 
     `kind` is the class that it speaks of ("": unknown). A sentence that does not occur has neither.
     """
@@ -64,7 +47,8 @@ def video_queries(video: RegimeVideo) -> list[Query]:
     """The different sentences of a video, each with all stretches that it is true of.
 
     A sentence is true of a stretch of the same class whose own sentence has all of its words ("a person walks" where
-    "a person walks forward like a child"); the class's other stretches are unsure. Words that say nothing do not count.
+    "a person walks forward like a child"). The class's other stretches are unsure, but where the two name different
+    sides or directions. Words that say nothing do not count.
     """
     kinds = {(s.start, s.end): s.label for s in video.truth.segments}
     rows = [((s.start, s.end), clean(s.label), kinds.get((s.start, s.end), "")) for s in video.sentences]
@@ -75,14 +59,20 @@ def video_queries(video: RegimeVideo) -> list[Query]:
         for span, other, label in rows:
             if other == text or (kind and label == kind and words <= _words(other)):
                 true.append(span)
-            elif kind and label == kind:
+            elif kind and label == kind and not contrary(text, other):
                 unsure.append(span)
         queries.append(Query(text, tuple(true), tuple(unsure), kind))
     return queries
 
 
+def contrary(one: str, other: str) -> bool:
+    """Whether two sentences name sides or directions, and none in common."""
+    sides = [{_SIDES[word] for word in _WORD.findall(text) if word in _SIDES} for text in (one, other)]
+    return bool(sides[0] and sides[1] and not sides[0] & sides[1])
+
+
 def _words(text: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(text)) - _IDLE_WORDS
+    return frozenset(_WORD.findall(text)) - set(_IDLE)
 
 
 @dataclass(frozen=True)

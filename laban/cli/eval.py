@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laban.cli.eval_anticipate import anticipate
+from laban.cli.eval_ground import ground
 from laban.cli.eval_navigate import navigate
 from laban.cli.eval_react import react
 from laban.cli.eval_timeline import timeline
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(anticipate)
+app.command()(ground)
 app.command()(timeline)
 app.command()(navigate)
 app.command()(react)
