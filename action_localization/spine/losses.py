@@ -66,3 +66,12 @@ def contrastive_loss(
     log_chance = logits[:, :count] - logits.logsumexp(1, keepdim=True)
     mean = torch.where(same, log_chance, 0.0).sum(1) / same.sum(1).clamp(min=1)
     return -mean[useful].mean()
+
+
+def gaussian_kl(
+    mean: Float[Tensor, "*n latent"], log_variance: Float[Tensor, "*n latent"], other: Float[Tensor, "*n latent"],
+    other_log: Float[Tensor, "*n latent"],
+) -> Float[Tensor, "*n"]:  # fmt: skip
+    """KL divergence of one diagonal Gaussian from another, in nats."""
+    apart = (log_variance.exp() + (mean - other).square()) / other_log.exp()
+    return 0.5 * (apart - 1 + other_log - log_variance).sum(-1)

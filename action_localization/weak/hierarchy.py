@@ -21,14 +21,9 @@ from torch import Tensor, nn
 
 from action_localization.regimes.streams import RegimeSet
 from action_localization.spine.layers import TemporalConv, halved, masked
+from action_localization.spine.losses import gaussian_kl
 from action_localization.spine.nms import Candidates, SoftNMS, join, suppress
-from action_localization.weak.activation import (
-    as_timeline,
-    attention_pool,
-    attention_spread,
-    cas,
-    inner_minus_outer,
-)
+from action_localization.weak.activation import as_timeline, attention_pool, attention_spread, cas, inner_minus_outer
 from action_localization.weak.learning import (
     RowConfig,
     Rows,
@@ -159,15 +154,6 @@ def _finer(z: Tensor, time: int, factor: int = 2) -> Tensor:
     return z.repeat_interleave(factor, 1)[:, :time]
 
 
-def gaussian_kl(
-    mean: Float[Tensor, "*n latent"], log_variance: Float[Tensor, "*n latent"], other: Float[Tensor, "*n latent"],
-    other_log: Float[Tensor, "*n latent"],
-) -> Float[Tensor, "*n"]:  # fmt: skip
-    """KL divergence of one diagonal Gaussian from another, in nats."""
-    apart = (log_variance.exp() + (mean - other).square()) / other_log.exp()
-    return 0.5 * (apart - 1 + other_log - log_variance).sum(-1)
-
-
 def mixture_kl(scale: Scale, stay: float) -> Float[Tensor, "batch time"]:
     """Upper bound of the KL to the mixture of staying and changing (Hershey and Olsen, ICASSP 2007, one component)."""
     terms = torch.stack([math.log(stay) - scale.stays, math.log1p(-stay) - scale.changes])
@@ -206,9 +192,10 @@ def change_points(speeds: list[Float[ndarray, " _"]], quantile: float) -> list[I
     """
     found = []
     for scale, speed in enumerate(speeds):
-        padded = np.concatenate([[-np.inf], speed[1:], [-np.inf]])
-        peak = (padded[1:-1] >= padded[:-2]) & (padded[1:-1] > padded[2:])
-        peak &= padded[1:-1] >= (np.quantile(speed[1:], quantile) if len(speed) > 1 else np.inf)
+        inner = speed[1:]
+        level = np.quantile(inner, quantile) if len(inner) else 0.0
+        before, after = np.append(-np.inf, inner[:-1])[: len(inner)], np.append(inner[1:], -np.inf)[: len(inner)]
+        peak = (inner >= before) & (inner > after) & (inner >= level) & (inner > inner.min(initial=np.inf))
         places = (np.flatnonzero(peak) + 1) * 2**scale
         found.append(np.unique([_fastest(speeds[0], int(place), 2**scale) for place in places]).astype(np.int64))
     return found
@@ -250,9 +237,13 @@ def hierarchy_detect(network: LatentHierarchy, features: Features, *, duration: 
 def hierarchy_activation(
     network: LatentHierarchy, features: Features
 ) -> tuple[Float[ndarray, "time classes"], list[Float[ndarray, " _"]]]:
-    """(attention-weighted chances of classes, speed of each scale's latent: the KL to staying) of one video."""
+    """(attention-weighted chances of classes, speed of each scale's latent) of one video.
+
+    Speed is what moving adds to the KL to staying: squared distance from an entry ago over twice the squared `step`.
+    """
     network.eval()
     with torch.inference_mode():
         out = network(as_batch(features.values, network.features))
     activation = out.attention[0, :, None] * out.logits[0].softmax(-1)
-    return activation.double().numpy(), [scale.stays[0].double().numpy() for scale in out.scales]
+    means = [F.pad(scale.mean[0].double().diff(dim=0), (0, 0, 1, 0)) for scale in out.scales]
+    return activation.double().numpy(), [m.square().sum(-1).numpy() / (2 * network.config.step**2) for m in means]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from numpy import ndarray
 from torch import Tensor, nn
 
+from action_localization.regimes.streams import RegimeVideo
 from action_localization.spine.batches import dealt
 from action_localization.spine.layers import TemporalConv, masked
 from action_localization.weak.supervision import WeakVideo
@@ -66,17 +67,6 @@ class PseudoTruth:
 
     target: Float32[ndarray, " time"]
     frame: Int[ndarray, " time"]
-
-
-class HasTimeline(Protocol):
-    """A stream to learn from: `regimes.streams.RegimeVideo` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def features(self) -> Features: ...
-    @property
-    def truth(self) -> Timeline: ...
 
 
 class Rows(nn.Module):
@@ -175,7 +165,7 @@ def fit_weak(
     return fit(network, seeded, batches, replace(training, seed=seed), folder, progress=not quiet)
 
 
-def named(videos: Sequence[HasTimeline]) -> list[tuple[str, Features, Timeline]]:
+def named(videos: Sequence[RegimeVideo]) -> list[tuple[str, Features, Timeline]]:
     """Streams as `supervision.weak_videos` takes them."""
     return [(video.name, video.features, video.truth) for video in videos]
 

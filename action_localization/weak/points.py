@@ -124,7 +124,7 @@ def fit_points(
         training = config.training if not number else replace(config.training, lr=config.training.lr / 2)
         network = fit_weak(network, point_loss, batches, training, folder / f"round{number}",
                            seed=seed + 1000 * number, quiet=quiet)  # fmt: skip
-        network.requires_grad_(True)
+        network.requires_grad_(True).train()
         if number < config.rounds:
             pseudo = around_clicks(network, videos)
     return network

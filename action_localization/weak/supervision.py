@@ -110,11 +110,11 @@ def _cuts(name: str, features: Features, config: CutConfig, seed: int) -> list[i
 def _click_entries(
     name: str, features: Features, clicks: Sequence[Instant], index: Mapping[str, int]
 ) -> Int[ndarray, "clicks 2"]:
-    rows = []
-    for click in sorted(clicks, key=lambda one: one.seconds):
+    rows, ordered = [], sorted(clicks, key=lambda one: one.seconds)
+    entries = np.rint(to_entries(features.grid, np.array([click.seconds for click in ordered]))).astype(np.int64)
+    for click, entry in zip(ordered, entries.tolist(), strict=True):
         if click.label not in index:
             raise LabanError(f"{name}: a click is labelled {click.label!r}; accepted: {', '.join(index)}")
-        entry = round(float(to_entries(features.grid, np.array(click.seconds))))
         if not -1 <= entry <= len(features.values):
             raise LabanError(f"{name}: a click at {click.seconds:g} s lies outside the features")
         rows.append((min(max(entry, 0), len(features.values) - 1), index[click.label]))

@@ -170,7 +170,7 @@ def fit_tscn(data: RegimeSet, config: TSCNConfig, folder: Path, *, seed: int, qu
         training = config.training if not number else replace(config.training, lr=config.training.lr / 2)
         network = fit_weak(network, tscn_loss, batches, training, folder / f"round{number}",
                            seed=seed + 1000 * number, quiet=quiet)  # fmt: skip
-        network.requires_grad_(True)
+        network.requires_grad_(True).train()
         if number < config.rounds:
             pseudo = consensus(network, videos)
     return network
