@@ -1,0 +1,171 @@
+"""The rows of the one table: what each system learns from a set, and what it answers on its streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from action_localization.audio.detector import FusionConfig, Reads, detections, fit_fusion
+from action_localization.audio.joining import common_width
+from action_localization.evaluation.grounding import random_spans
+from action_localization.grounded.ctrl import CTRL, fit_ctrl, ground_ctrl
+from action_localization.grounded.denoise_loc import DenoiseLoc, fit_denoise_loc, ground_denoise_loc
+from action_localization.grounded.dense import DenseGrounding, fit_dense, ground_dense
+from action_localization.grounded.moment_detr import MomentDETR, fit_moment_detr, ground_moment_detr
+from action_localization.grounded.queries import Span, video_queries
+from action_localization.online.hat import OAT, HATConfig
+from action_localization.online.horizon import HorizonConfig
+from action_localization.online.matr import MATRConfig
+from action_localization.online.switch import ActionSwitchConfig
+from action_localization.online.systems import fit_hat, fit_horizon, fit_matr, fit_switch, online_detect
+from action_localization.open_vocabulary.proposals import STOVTAL, fit_stov, stov_detect
+from action_localization.open_vocabulary.similarity import frame_similarity, words_of
+from action_localization.open_vocabulary.test_time import t3al_detect
+from action_localization.regimes.offline import fit_offline
+from action_localization.regimes.streams import RegimeSet, RegimeVideo
+from action_localization.spine.detect import detect_features
+from action_localization.weak.hierarchy import HierarchyConfig, fit_hierarchy, hierarchy_detect
+from action_localization.weak.points import PointConfig, fit_points, point_detect
+from action_localization.weak.pooled import PooledConfig, fit_pooled, pooled_detect
+from action_localization.weak.tscn import TSCNConfig, fit_tscn, tscn_detect
+from laban.errors import LabanError
+from laban.timeline import Timeline
+from models.features import Features
+
+Found = dict[str, Timeline]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a row says on the test streams: segments by name of a stream, or spans for each query, in their order.
+
+    `tuned` is what it says on the tuning streams, where it does not choose itself from which score it speaks.
+    """
+
+    found: Found = field(default_factory=dict)
+    tuned: Found | None = None
+    spans: Sequence[Sequence[Span]] | None = None
+    more: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """`run` takes a set, a folder for what is being trained, and a seed; `unseen`: only held-out classes count."""
+
+    regime: str
+    run: Callable[[RegimeSet, Path, int], Answers]
+    sets: tuple[str, ...] = ("toy", "gym", "mocap")
+    unseen: bool = False
+    seeded: bool = True
+
+
+Detect = Callable[[RegimeVideo], Timeline]
+
+
+def _both(data: RegimeSet, detect: Detect) -> Answers:
+    found, tuned = ({video.name: detect(video) for video in videos} for videos in (data.test, data.tune))
+    return Answers(found, tuned)
+
+
+def _offline(data: RegimeSet, folder: Path, seed: int) -> Answers:
+    network = fit_offline(data, folder, seed=seed)
+    return _both(data, lambda v: detect_features(v.features, network.system, network, duration=v.truth.duration))
+
+
+def _online(fit: Callable[..., Any], config: Any, data: RegimeSet, folder: Path, seed: int) -> Answers:
+    network = fit(data, config, folder, seed=seed)
+    return Answers({video.name: online_detect(network, video.features) for video in data.test})
+
+
+def _horizon(data: RegimeSet, folder: Path, seed: int) -> Answers:
+    offline = fit_offline(data, folder, seed=seed)
+
+    def detect(features: Features) -> Timeline:
+        return detect_features(features, offline.system, offline)
+
+    network = fit_horizon(data, detect, HorizonConfig())
+    return Answers({video.name: online_detect(network, video.features) for video in data.test})
+
+
+def _weak(
+    fit: Callable[..., Any], detect: Callable[..., Timeline], config: Any, data: RegimeSet, folder: Path, seed: int
+) -> Answers:
+    network = fit(data, config, folder, seed=seed)
+    return _both(data, lambda video: detect(network, video.features, duration=video.truth.duration))
+
+
+def _text(video: RegimeVideo) -> Features:
+    if video.text is None:
+        raise LabanError(f"{video.name}: has no text twin, which this row reads")
+    return video.text
+
+
+def _zero_shot(detect: Callable[..., Timeline], data: RegimeSet, folder: Path, seed: int) -> Answers:
+    if data.embed is None:
+        raise LabanError(f"set {data.name}: has no text side, which this row needs")
+    words = words_of(data.unseen, data.embed, wordings=data.wordings)
+    return _both(data, lambda video: detect(_text(video), words))
+
+
+def _stov(data: RegimeSet, folder: Path, seed: int) -> Answers:
+    if data.embed is None:
+        raise LabanError(f"set {data.name}: has no text side, which this row needs")
+    config, words = STOVTAL(), words_of(data.unseen, data.embed, wordings=data.wordings)
+    network = fit_stov(data, config, folder, seed=seed)
+    return _both(data, lambda v: stov_detect(network, v.features, _text(v), words, config, duration=v.truth.duration))
+
+
+def _grounded(
+    fit: Callable[..., Any], ground: Callable[..., list[list[Span]]], config: Any, data: RegimeSet, folder: Path,
+    seed: int,
+) -> Answers:  # fmt: skip
+    network = fit(data, config, folder, seed=seed)
+    spans: list[list[Span]] = []
+    for video in data.test:
+        spans += ground(network, video.features, [query.text for query in video_queries(video)])
+    return Answers(spans=spans)
+
+
+def _random_spans(data: RegimeSet, folder: Path, seed: int) -> Answers:
+    rng = np.random.default_rng(seed)
+    return Answers(spans=[random_spans(v.truth.duration, 5, rng) for v in data.test for _ in video_queries(v)])
+
+
+def _audio(reads: Reads, data: RegimeSet, folder: Path, seed: int) -> Answers:
+    config = FusionConfig(reads=reads)
+    network = fit_fusion(data, config, folder, seed=seed)
+    width = common_width([video.audio for video in data.train])
+    found, tuned = (detections(network, videos, reads, width=width) for videos in (data.test, data.tune))
+    return Answers(found, tuned)
+
+
+_SPOKEN = ("toy", "mocap")
+ROWS: dict[str, Row] = {
+    "offline": Row("full", _offline),
+    "horizon": Row("online", _horizon),
+    "matr": Row("online", partial(_online, fit_matr, MATRConfig())),
+    "oat": Row("online", partial(_online, fit_hat, OAT)),
+    "hat": Row("online", partial(_online, fit_hat, HATConfig())),
+    "action-switch": Row("online", partial(_online, fit_switch, ActionSwitchConfig())),
+    "mil": Row("weak", partial(_weak, fit_pooled, pooled_detect, PooledConfig())),
+    "tscn": Row("weak", partial(_weak, fit_tscn, tscn_detect, TSCNConfig())),
+    "hierarchy": Row("weak", partial(_weak, fit_hierarchy, hierarchy_detect, HierarchyConfig())),
+    "points": Row("weak", partial(_weak, fit_points, point_detect, PointConfig())),
+    "frame-similarity": Row("zero-shot", partial(_zero_shot, frame_similarity), _SPOKEN, unseen=True, seeded=False),
+    "t3al": Row("zero-shot", partial(_zero_shot, t3al_detect), _SPOKEN, unseen=True, seeded=False),
+    "stov-tal": Row("zero-shot", _stov, _SPOKEN, unseen=True),
+    "random-spans": Row("grounded", _random_spans),
+    "ctrl": Row("grounded", partial(_grounded, fit_ctrl, ground_ctrl, CTRL())),
+    "moment-detr": Row("grounded", partial(_grounded, fit_moment_detr, ground_moment_detr, MomentDETR())),
+    "denoise-loc": Row("grounded", partial(_grounded, fit_denoise_loc, ground_denoise_loc, DenoiseLoc())),
+    "dense": Row("grounded", partial(_grounded, fit_dense, ground_dense, DenseGrounding())),
+    "visual": Row("audio-visual", partial(_audio, "visual")),
+    "audio": Row("audio-visual", partial(_audio, "audio")),
+    "mrav-ff": Row("audio-visual", partial(_audio, "fused")),
+}
+"""By name; the order is that of the table."""
