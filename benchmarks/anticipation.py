@@ -1,6 +1,7 @@
 """Anticipation, plans and goals from labels, beside trivial rows and the bars that were set.
 
     python benchmarks/anticipation.py ANNOTATIONS [--every 1] [--noise 0.4] [--part ed next plan goal]
+                                      [--set crosstask coin niv] [--planner PDPP MTID …] [--seeds 3] [--run runs/plan]
 
 ANNOTATIONS is a folder with epic100/ and procedure/ (EPIC-KITCHENS-100, COIN, CrossTask, NIV). Settings were chosen on
 held-out training videos; the evaluation files are only measured. `--every N` measures each N-th window of ED@20.
@@ -9,22 +10,37 @@ held-out training videos; the evaluation files are only measured. `--every N` me
 from __future__ import annotations
 
 import argparse
+import logging
 import time
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from action_localization.anticipation.anticipator import load_anticipator
-from action_localization.anticipation.chains import TaskChains, learn_chains, modal_plans, plan_windows
+from action_localization.anticipation.chains import learn_chains, plan_windows
 from action_localization.anticipation.evaluate import LongTerm
+from action_localization.anticipation.goals import (
+    GoalTraining,
+    best_belief,
+    facts,
+    task_scores,
+    task_shares,
+    task_traces,
+    train_recogniser,
+)
 from action_localization.anticipation.measures import Figure, mean_over_groups
-from action_localization.anticipation.plan_measures import accuracy, batch_iou, cumulative_iou, sample_iou, success
+from action_localization.anticipation.planners.given import step_vectors, text_embeddings
+from action_localization.anticipation.planners.report import DIFFUSION, VITERBI, PlanReport, plan_table
 from action_localization.anticipation.reports import epic_tail, epic_unseen, long_term_report, next_report, read_sets
 from action_localization.anticipation.sequences import SequenceSet, read_sequences, together
-from laban.errors import LabanError
+from action_localization.anticipation.vocabulary import Vocabulary
 from laban.weights import load_weights
 
+SETS = ("niv", "crosstask", "coin")
+PLANNERS = (*DIFFUSION, VITERBI)
 PARTS = ("ed", "next", "plan", "goal")
 BARS = {"ED@20 verb": 0.650, "ED@20 noun": 0.800, "ED@20 action": 0.905}
 RECALL_BAR = 0.170
@@ -62,58 +78,50 @@ def kitchen(folder: Path, parts: Sequence[str], every: int, noise: float) -> Non
         print()
 
 
-def procedure_sets(folder: Path) -> dict[str, tuple[SequenceSet, SequenceSet]]:
+def procedure_sets(folder: Path, names: Sequence[str] = SETS) -> dict[str, tuple[SequenceSet, SequenceSet]]:
     """(training, test) of each set, by PDPP's splits."""
     found = {}
     for name, train, test in (("crosstask", "crosstask_train_steps", "crosstask_test_steps"),
                               ("coin", "coin_train_70", "coin_test_30")):  # fmt: skip
+        if name not in names:
+            continue
         learn, measure = (read_sequences(folder / "procedure" / f"{file}.json.gz") for file in (train, test))
         first, second = together(learn, [measure])
         found[name] = first, second
-    niv = read_sequences(folder / "procedure" / "niv.json")
-    found["niv"] = niv.part("train"), niv.part("test")
+    if "niv" in names:
+        niv = read_sequences(folder / "procedure" / "niv.json")
+        found["niv"] = niv.part("train"), niv.part("test")
     return found
 
 
-def planned(chains: TaskChains, plans: np.ndarray, tasks: Sequence[int | None]) -> np.ndarray:
-    """A plan between the true ends of each window; where the task does not know them, the start repeated."""
-    known: dict[tuple[int, int, int | None], np.ndarray] = {}
-    for plan, task in zip(plans, tasks, strict=True):
-        key = int(plan[0]), int(plan[-1]), task
-        if key not in known:
-            try:
-                known[key] = chains.plan(key[0], key[1], len(plan), task)
-            except LabanError:
-                known[key] = np.append(np.repeat(plan[:1], len(plan) - 1), plan[-1])
-    return np.stack([known[int(p[0]), int(p[-1]), task] for p, task in zip(plans, tasks, strict=True)])
+def embeddings_of(folder: Path, name: str, vocabulary: Vocabulary) -> np.ndarray:
+    """What the steps of a set look like: text embeddings in principal components."""
+    return step_vectors(vocabulary, text_embeddings(folder / "features" / "step_text_embeddings.npz", name))
 
 
-def plan_rows(name: str, training: SequenceSet, evaluation: SequenceSet, lengths: Sequence[int]) -> None:
-    """Protocol A and B: the modal plan of the true task, and plans between the true ends with and without the task."""
-    chains, number = learn_chains(training), {goal: i for i, goal in enumerate(training.goals)}
-    print(f"{name}: {len(training.sequences)} training, {len(evaluation.sequences)} test videos; SR / mAcc / mIoU per "
-          "sample in per cent [95 % over videos]; true ends given, no pixels")  # fmt: skip
-    for length in lengths:
-        for protocol in ("A", "B"):
-            windows = plan_windows(evaluation, length, protocol)
-            modal = modal_plans(training, length)
-            empty = np.full(length, -1)
-            tasks = [number.get(goal, -1) for goal in windows.goals]
-            rows = {
-                "modal plan of the true task": np.stack([modal.get(goal, empty) for goal in windows.goals]),
-                "true ends": planned(chains, windows.plans, [None] * len(windows)),
-                "true task and ends": planned(chains, windows.plans, [t if t >= 0 else None for t in tasks]),
-            }
-            print(f"  T={length}, protocol {protocol}: {len(windows)} windows, {windows.padded} padded")
-            for row, found in rows.items():
-                figures = [mean_over_groups(100.0 * measure(windows.plans, found), windows.video)
-                           for measure in (success, accuracy, sample_iou)]  # fmt: skip
-                print(f"    {row:28s} {' / '.join(map(shown, figures))}")
-            found = rows["true task and ends"]
-            legacy = 100 * batch_iou(windows.plans, found, 256), 100 * cumulative_iou(windows.plans, found)
-            print(f"    legacy mIoU of the last row: batches of 256 {legacy[0]:.1f}, cumulative {legacy[1]:.1f}")
-            if protocol == "A" and (bar := FILLER.get(name, {}).get(length)) is not None:
-                print(f"    bar for SR with true task and ends: {bar}")
+def plan_rows(folder: Path, name: str, training: SequenceSet, evaluation: SequenceSet, report: PlanReport) -> None:
+    """Every planner under the same inputs, and whether it is above the rows it has to be above."""
+    counts = {length: plan_windows(evaluation, length, report.protocol) for length in report.lengths}
+    windows = ", ".join(f"T={length} {len(one)} ({one.padded} padded)" for length, one in counts.items())
+    print(f"{name}, protocol {report.protocol}: {len(training.sequences)} training, {len(evaluation.sequences)} test "
+          f"videos; windows {windows}\nSR / mAcc / mIoU per sample in per cent [95 % over videos]. Observations: text "
+          f"embeddings with noise {report.noise:g}, task predicted; ends: true task, both end actions")  # fmt: skip
+    rows = []
+    for row in plan_table(training, evaluation, embeddings_of(folder, name, training.vocabulary), report):
+        rows.append(row)
+        print(f"  {name} {row.inputs:12s} T={row.length} {row}", flush=True)
+    trivial = {(row.inputs, row.length, row.name): row.figures["SR"].value for row in rows}
+    for row in rows:
+        value, ends = row.figures["SR"].value, row.inputs == "ends"
+        modal = trivial[row.inputs, row.length, "modal plan of the task"]
+        bar = trivial[row.inputs, row.length, "filler lookup"] if ends else modal
+        said = [f"{'meets' if value >= bar else 'misses'} {'filler lookup' if ends else 'modal plan'} {bar:.1f}"]
+        if ends and (figure := FILLER.get(name, {}).get(row.length)) is not None:
+            said.append(f"{'meets' if value >= figure else 'misses'} {figure}")
+        if "lookup" not in row.name and "modal" not in row.name:
+            print(f"  bar: {name} {row.inputs} T={row.length} {row.name}: {value:.1f} {', '.join(said)}")
+    legacy = [row for row in rows if row.length == 3 and row.name == rows[-1].name]
+    print("  legacy of the last row at T=3: " + "; ".join(f"{k} {v:.1f}" for r in legacy for k, v in r.legacy.items()))
 
 
 def shown(figure: Figure) -> str:
@@ -121,21 +129,46 @@ def shown(figure: Figure) -> str:
     return f"{figure.value:.1f} [{figure.low:.1f}, {figure.high:.1f}]"
 
 
-def goal_rows(name: str, training: SequenceSet, evaluation: SequenceSet) -> None:
-    """Goal recognition after a part of the trace: the most common task, and Bayes over unigrams and over chains."""
+def prefixes(sequences: SequenceSet, share: float) -> list[np.ndarray]:
+    """The first part of each trace."""
+    cut = [one.array[: max(1, int(np.ceil(share * len(one.array))))] for one in sequences.sequences]
+    return [trace[trace >= 0] for trace in cut]
+
+
+def goal_rows(name: str, training: SequenceSet, evaluation: SequenceSet, run: Path, steps: int) -> None:
+    """Goal recognition after a part of the trace: the most common task, Bayes over unigrams and over chains, and the
+    GRNet-like recogniser, whose mixture with the chains is chosen on a tenth of the training videos, held out."""
     chains = learn_chains(training)
-    common = training.goals[int(chains.videos.argmax())]
+    number = {task: i for i, task in enumerate(chains.tasks)}
+    rest, held = training.held_out(0.1, 0)
+    data = task_traces(rest, chains)
+    shares, part = task_shares(data, len(chains.tasks)), learn_chains(rest)
+    own = [number[task] for task in part.tasks]
+    network = train_recogniser(data, GoalTraining(run / "goal", steps))
+    known = [share for share in FRACTIONS for _ in held.sequences]
+    traces = [trace for share in FRACTIONS for trace in prefixes(held, share)]
+    belief_of_chains = np.full((len(traces), len(number)), 1e-12)
+    belief_of_chains[:, own] = np.stack([part.posterior(trace) for trace in traces])
+    truth = np.array([number[one.goal] for one in held.sequences] * len(FRACTIONS))
+    odds = facts(network, traces)
+    belief = best_belief(odds, shares, belief_of_chains, truth)
+    full = task_traces(training, chains)
+    network = train_recogniser(full, GoalTraining(run / "goal-all", steps))
+    shares = task_shares(full, len(chains.tasks))
+    print(f"{name}: chosen on {len(known) // len(FRACTIONS)} held-out training videos: {belief}")
     for share in FRACTIONS:
-        hits: dict[str, list[float]] = {"most common task": [], "unordered steps": [], "chains": []}
-        for one in evaluation.sequences:
-            trace = one.array[: max(1, int(np.ceil(share * len(one.array))))]
-            trace = trace[trace >= 0]
-            hits["most common task"].append(one.goal == common)
-            hits["unordered steps"].append(chains.tasks[int(chains.unordered(trace).argmax())] == one.goal)
-            hits["chains"].append(chains.tasks[int(chains.posterior(trace).argmax())] == one.goal)
-        rows = ", ".join(f"{row} {shown(mean_over_groups(100 * np.array(h, float), np.arange(len(h))))}"
-                         for row, h in hits.items())  # fmt: skip
-        print(f"{name}: goal after {share:.0%} of {len(evaluation.sequences)} traces, accuracy: {rows}")
+        traces = prefixes(evaluation, share)
+        posterior, odds = np.stack([chains.posterior(trace) for trace in traces]), facts(network, traces)
+        bag = np.stack([chains.unordered(trace) for trace in traces])
+        scores = {"most common task": np.tile(chains.videos, (len(traces), 1)), "unordered steps": bag,
+                  "n-gram chains": posterior,
+                  "GRNet-like": task_scores(odds, shares, posterior, replace(belief, chains=0.0)),
+                  "GRNet-like + chains": task_scores(odds, shares, posterior, belief)}  # fmt: skip
+        truth = np.array([number.get(one.goal, -1) for one in evaluation.sequences])
+        hits = {row: 100.0 * (one.argmax(1) == truth) for row, one in scores.items()}
+        rows = ", ".join(f"{row} {shown(mean_over_groups(h, np.arange(len(h))))}" for row, h in hits.items())
+        print(f"{name}: goal after {share:.0%} of {len(truth)} traces ({(truth < 0).mean():.1%} of unknown tasks), "
+              f"accuracy: {rows}", flush=True)  # fmt: skip
 
 
 def main() -> None:
@@ -144,16 +177,27 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--noise", type=float, default=0.4)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--set", nargs="+", choices=SETS, default=list(SETS), help="sets of procedures [all]")
+    parser.add_argument("--planner", nargs="*", choices=PLANNERS, default=list(PLANNERS), help="learned planners [all]")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each planner")
+    parser.add_argument("--steps", type=int, default=600, help="steps of each training")
+    parser.add_argument("--protocol", choices=("A", "B"), default="A")
+    parser.add_argument("--run", type=Path, default=Path("runs/plan"), help="where planners are kept: it resumes")
     asked = parser.parse_args()
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
     begun = time.process_time()
     if {"ed", "next"} & set(asked.part):
         kitchen(asked.annotations, asked.part, asked.every, asked.noise)
     if {"plan", "goal"} & set(asked.part):
-        for name, (training, evaluation) in procedure_sets(asked.annotations).items():
+        for name, (training, evaluation) in procedure_sets(asked.annotations, asked.set).items():
+            folder = asked.run / name
             if "plan" in asked.part:
-                plan_rows(name, training, evaluation, (3, 4) if name in ("coin", "niv") else (3, 4, 5, 6))
+                report = PlanReport(folder, protocol=asked.protocol, seeds=asked.seeds, steps=asked.steps,
+                                    planners=tuple(asked.planner))  # fmt: skip
+                plan_rows(asked.annotations, name, training, evaluation, report)
             if "goal" in asked.part:
-                goal_rows(name, training, evaluation)
+                goal_rows(name, training, evaluation, folder, asked.steps)
     print(f"{time.process_time() - begun:.0f} s of processor time")
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from action_localization.anticipation.sequences import SequenceSet
-from action_localization.anticipation.viterbi import NEVER, best_path
+from action_localization.anticipation.viterbi import NEVER, best_paths
 from action_localization.anticipation.vocabulary import Vocabulary, plain
 from laban.errors import LabanError
 
@@ -23,8 +23,14 @@ START = -2
 SMOOTHING = 0.1
 """What every step of a task counts after every other without ever having been seen there."""
 
-TRUST = 2.0
+TRUST = 6.0
 """Counts that a chain is worth beside the plans that were seen; chosen on held-out training videos of CrossTask."""
+
+PAIRS = 20.0
+"""Counts that the last step alone is worth beside the last two; chosen with `TRUST`."""
+
+CANDIDATES = 12
+"""Ways of the chain that are considered beside the plans that were seen."""
 
 LONGEST = 20
 """Steps of a plan."""
@@ -34,11 +40,13 @@ Protocol = Literal["A", "B"]
 
 @dataclass(frozen=True)
 class PlanWindows:
-    """Stretches of `length` steps with their tasks. `padded` of them are of shorter videos."""
+    """Stretches of `length` steps with their tasks. `padded` of them are of shorter videos; `first` is the place of the
+    first step in its video, negative by as many steps as were put before it."""
 
     plans: Int64[ndarray, "windows length"]
     goals: tuple[str, ...]
     video: Int64[ndarray, " windows"]
+    first: Int64[ndarray, " windows"]
     padded: int
 
     def __len__(self) -> int:
@@ -50,7 +58,7 @@ def plan_windows(sequences: SequenceSet, length: int, protocol: Protocol = "A") 
     (P3IV, SCHEMA) leaves it out. The published splits of B also differ, and are not ours."""
     if length < 2:
         raise LabanError(f"plans of {length} steps; accepted: 2 or more")
-    rows, goals, videos, padded = [], [], [], 0
+    rows, goals, videos, places, padded = [], [], [], [], 0
     for number, one in enumerate(sequences.sequences):
         actions = one.array[one.array >= 0]
         if not len(actions):
@@ -65,9 +73,10 @@ def plan_windows(sequences: SequenceSet, length: int, protocol: Protocol = "A") 
             rows.append(actions[first : first + length])
             goals.append(one.goal)
             videos.append(number)
+            places.append(first - max(0, short))
     if not rows:
         raise LabanError(f"{sequences.name}: no sequence has {length} steps")
-    return PlanWindows(np.stack(rows), tuple(goals), np.array(videos), padded)
+    return PlanWindows(np.stack(rows), tuple(goals), np.array(videos), np.array(places), padded)
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,10 @@ class TaskChains:
                     table[place[before], place[after]] += count
             found.append((np.log(start / start.sum()), np.log(table / table.sum(1, keepdims=True))))
         return tuple(found)
+
+    def log_transitions(self, task: int) -> Float64[ndarray, "states states"]:
+        """From row to column over the task's own `steps`, smoothed."""
+        return self._chains[task][1]
 
     def task(self, name: str) -> int:
         """The number of a task by its name, in any case; LabanError with the nearest."""
@@ -173,7 +186,7 @@ class TaskChains:
         for number in range(len(self.tasks)) if task is None else [task]:
             if first in self.steps[number] and last in self.steps[number]:
                 found += [(c, self._log(number, way), number, way) for c, way in
-                          self._ways(number, first, last, length)]  # fmt: skip
+                          self.candidates(number, first, last, length)]  # fmt: skip
         if not found:
             names = self.vocabulary.names
             where = "no task has" if task is None else f"task {self.tasks[task]!r} has not"
@@ -182,10 +195,11 @@ class TaskChains:
         total = sum(count for count, *_ in found)
         return tuple(Plan(way, self.tasks[number], count / total) for count, _, number, way in found)
 
-    def _ways(self, task: int, first: int, last: int, length: int) -> list[tuple[float, Int64[ndarray, " _"]]]:
-        """Candidates with their counts, those of the chain included."""
+    def candidates(self, task: int, first: int, last: int, length: int) -> list[tuple[float, Int64[ndarray, " _"]]]:
+        """Candidates with their counts, those of the chain included: its first order finds them, its second weighs."""
         seen = {plan[1:]: float(count) for plan, count in self._between.get((task, first, last, length), ())}
-        seen.setdefault(tuple(self._viterbi(task, first, last, length).tolist()), 0.0)
+        for way in self.likeliest(task, first, last, length):
+            seen.setdefault(tuple(way.tolist()), 0.0)
         ways = [np.array(plan, np.int64) for plan in seen]
         chance = np.exp(np.array([self._log(task, way) for way in ways]))
         counts = np.array(list(seen.values())) + TRUST * chance / chance.sum()
@@ -198,18 +212,38 @@ class TaskChains:
             found.setdefault((plan[0], plan[1], plan[-1], len(plan) - 1), []).append((plan, count))
         return found
 
-    def _viterbi(self, task: int, first: int, last: int, length: int) -> Int64[ndarray, " length"]:
+    def likeliest(self, task: int, first: int, last: int, length: int) -> list[Int64[ndarray, " length"]]:
+        """The best ways of the first-order chain between two steps (Viterbi), the likeliest first."""
         steps, (_, table) = self.steps[task], self._chains[task]
         emissions = np.zeros((length, len(steps)))
         for row, given in ((0, first), (length - 1, last)):
             emissions[row] = np.where(steps == given, 0.0, NEVER)
-        return steps[best_path(emissions, table).states]
+        return [steps[path.states] for path in best_paths(emissions, table, count=CANDIDATES)]
 
     def _log(self, task: int, plan: Int64[ndarray, " _"]) -> float:
-        place = {int(step): i for i, step in enumerate(self.steps[task])}
-        numbers = [place[int(step)] for step in plan]
-        table = self._chains[task][1]
-        return float(sum(table[a, b] for a, b in zip(numbers, numbers[1:], strict=False)))
+        """Log-probability of a plan after its first step: each step after the last two, backed off to the last one."""
+        place, table, steps = self._places[task], self._chains[task][1], plan.tolist()
+        total = 0.0
+        for at in range(1, len(steps)):
+            chance = float(np.exp(table[place[steps[at - 1]], place[steps[at]]]))
+            if at >= 2:
+                follow = self._triples.get((task, steps[at - 2], steps[at - 1]), {})
+                chance = (follow.get(steps[at], 0) + PAIRS * chance) / (sum(follow.values()) + PAIRS)
+            total += float(np.log(chance))
+        return total
+
+    @cached_property
+    def _places(self) -> tuple[dict[int, int], ...]:
+        return tuple({int(step): i for i, step in enumerate(steps)} for steps in self.steps)
+
+    @cached_property
+    def _triples(self) -> dict[tuple[int, int, int], dict[int, int]]:
+        """How often each step followed two others, out of the plans of three steps."""
+        found: dict[tuple[int, int, int], dict[int, int]] = {}
+        for plan, count in self.plans.items():
+            if len(plan) == 4:
+                found.setdefault((plan[0], plan[1], plan[2]), {})[plan[3]] = count
+        return found
 
 
 def learn_chains(training: SequenceSet, lengths: Sequence[int] = (3, 4, 5, 6)) -> TaskChains:

@@ -75,6 +75,21 @@ def _traced(score: Float[ndarray, "states count"], backs: list[Int64[ndarray, "c
     return tuple(found)
 
 
+def best_batch(
+    emissions: Float[ndarray, "batch steps states"], transitions: Float[ndarray, "batch states states"]
+) -> Int64[ndarray, "batch steps"]:
+    """The likeliest states of many chains at once; what cannot be is `NEVER`. Ties go to the lower number."""
+    score, backs = emissions[:, 0], []
+    for step in range(1, emissions.shape[1]):
+        through = score[:, :, None] + transitions
+        backs.append(through.argmax(1))
+        score = through.max(1) + emissions[:, step]
+    way = [score.argmax(1)]
+    for back in reversed(backs):
+        way.append(np.take_along_axis(back, way[-1][:, None], 1)[:, 0])
+    return np.stack(way[::-1], 1).astype(np.int64)
+
+
 def posterior(
     emissions: Float[ndarray, "steps states"], transitions: Float[ndarray, "states states"],
     start: Float[ndarray, " states"] | None = None,

@@ -1,0 +1,169 @@
+"""The table of planners on one set: trains what is asked for (or finds it trained), and makes a row of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jaxtyping import Float32
+from numpy import ndarray
+
+from action_localization.anticipation.chains import Protocol, TaskChains, learn_chains, plan_windows
+from action_localization.anticipation.plan_measures import success
+from action_localization.anticipation.planners.diffusion import MASKED_PDPP, MTID, PDPP, DiffusionConfig, PlanDenoiser
+from action_localization.anticipation.planners.given import NOISE, text_observations
+from action_localization.anticipation.planners.learn import (
+    PlanData,
+    PlanTraining,
+    train_classifier,
+    train_diffusion,
+    train_viterbi,
+)
+from action_localization.anticipation.planners.rows import (
+    Asked,
+    Inputs,
+    PlanRow,
+    Plans,
+    asked,
+    chain_rows,
+    diffusion_odds,
+    filler_rows,
+    modal_rows,
+    plan_row,
+    viterbi_rows,
+)
+from action_localization.anticipation.planners.viterbi_net import ViterbiConfig, ViterbiPlanner, padded_chains, refine
+from action_localization.anticipation.sequences import SequenceSet
+
+DIFFUSION: Mapping[str, DiffusionConfig] = {"PDPP": PDPP, "Masked-PDPP": MASKED_PDPP, "MTID": MTID}
+VITERBI = "ViterbiPlanNet-like"
+TRUSTS = (0.0, 2.0, 6.0, 20.0, 60.0)
+"""How many training plans the network may count in the default planner; chosen on held-out training videos."""
+
+HELD_OUT = 0.15
+Planner = Callable[[Asked, int], Plans]
+"""(conditions, length) -> a plan of each."""
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What is measured how: lengths, protocol, noise on observations, seeds and steps of training, where runs are."""
+
+    folder: Path
+    lengths: tuple[int, ...] = (3, 4, 5, 6)
+    protocol: Protocol = "A"
+    noise: float = NOISE
+    seeds: int = 3
+    steps: int = 600
+    spread: float = 0.0
+    """Noise that diffusion begins with; 0 begins at the middle. Chosen on held-out training videos of CrossTask."""
+    refined: float = 1.0
+    """What transitions count when a diffusion planner's rows go through Viterbi."""
+    planners: tuple[str, ...] = (*DIFFUSION, VITERBI)
+    quiet: bool = True
+
+
+def plan_data(sequences: SequenceSet, chains: TaskChains, vectors: Float32[ndarray, "actions observed"],
+              report: PlanReport) -> PlanData:  # fmt: skip
+    """Windows of a set with text observations."""
+    windows = {length: plan_windows(sequences, length, report.protocol) for length in report.lengths}
+    observed = {length: text_observations(one, vectors, report.noise) for length, one in windows.items()}
+    return PlanData(chains, windows, observed, vectors)
+
+
+def plan_table(training: SequenceSet, evaluation: SequenceSet, vectors: Float32[ndarray, "actions observed"],
+               report: PlanReport) -> Iterator[PlanRow]:  # fmt: skip
+    """Rows of every planner with every input at every length; what has no training comes first."""
+    chains = learn_chains(training, report.lengths)
+    learn, measure = (plan_data(one, chains, vectors, report) for one in (training, evaluation))
+    classifier = train_classifier(learn, _run(report, "task", 0))
+    inputs: tuple[Inputs, ...] = ("observations", "ends")
+    conditions = {(kind, length): asked(measure, length, kind, classifier) for kind in inputs
+                  for length in report.lengths}  # fmt: skip
+
+    def rows(name: str, planners: list[Planner], kinds: tuple[Inputs, ...] = inputs) -> Iterator[PlanRow]:
+        for (kind, length), one in conditions.items():
+            if kind in kinds:
+                found = [planner(one, length)[one.back] for planner in planners]
+                yield plan_row(name, measure, length, kind, found)
+
+    yield from rows("modal plan of the task", [lambda one, length: modal_rows(chains, one.tasks, length)])
+    yield from rows("filler lookup", [lambda one, length: filler_rows(chains, one.tasks, one.nearest, length)])
+    yield from rows("n-gram chain + Viterbi", [lambda one, length: _first_order(chains, one, length)])
+    yield from rows("counts and chain (default)",
+                    [lambda one, length: chain_rows(chains, one.tasks, one.nearest, length)])  # fmt: skip
+    for name, config in DIFFUSION.items():
+        if name in report.planners:
+            yield from _diffusion(name, config, learn, report, rows)
+    if VITERBI in report.planners:
+        networks = [
+            train_viterbi(learn, ViterbiConfig(), _run(report, "viterbi", seed)) for seed in range(report.seeds)
+        ]
+        yield from rows(VITERBI, [_by_viterbi(network) for network in networks])
+        trust = best_trust(training, vectors, report)
+        yield from rows(f"counts, chain and {VITERBI} ({trust:g})",
+                        [_combined(chains, network, trust) for network in networks], ("ends",))  # fmt: skip
+
+
+def best_trust(training: SequenceSet, vectors: Float32[ndarray, "actions observed"], report: PlanReport) -> float:
+    """How much the network counts beside counts and chain: the best mean SR with given ends on held-out training
+    videos."""
+    rest, held = training.held_out(HELD_OUT, 0)
+    chains = learn_chains(rest, report.lengths)
+    learn, measure = (plan_data(one, chains, vectors, report) for one in (rest, held))
+    network = train_viterbi(learn, ViterbiConfig(), _run(report, "viterbi-held-out", 0))
+    classifier = train_classifier(learn, replace(_run(report, "task-held-out", 0), steps=min(100, report.steps)))
+    quality = dict.fromkeys(TRUSTS, 0.0)
+    for length in report.lengths:
+        one = asked(measure, length, "ends", classifier)
+        for trust in TRUSTS:
+            found = _combined(chains, network, trust)(one, length)[one.back]
+            quality[trust] += float(success(measure.windows[length].plans, found).mean())
+    return max(quality, key=lambda trust: quality[trust])
+
+
+def _diffusion(name: str, config: DiffusionConfig, learn: PlanData, report: PlanReport,
+               rows: Callable[[str, list[Planner]], Iterator[PlanRow]]) -> Iterator[PlanRow]:  # fmt: skip
+    """Rows of a diffusion planner, by itself and through Viterbi; sampled once for both."""
+    table, known = padded_chains(learn.chains), dict[tuple[int, int, bool], Float32[ndarray, "plans length actions"]]()
+
+    def odds(network: PlanDenoiser, one: Asked, length: int, seed: int) -> Float32[ndarray, "plans length actions"]:
+        key = seed, length, bool((one.given.ends >= 0).any())
+        if key not in known:
+            known[key] = diffusion_odds(network, one.given, seed, report.spread)
+        return known[key]
+
+    networks = [train_diffusion(learn, config, _run(report, name.lower(), seed)) for seed in range(report.seeds)]
+    plain: list[Planner] = [lambda one, length, s=s, net=net: odds(net, one, length, s).argmax(2)
+                            for s, net in enumerate(networks)]  # fmt: skip
+    refined: list[Planner] = [
+        lambda one, length, s=s, net=net: refine(odds(net, one, length, s), one.tasks, table, report.refined)
+        for s, net in enumerate(networks)
+    ]
+    yield from rows(name, plain)
+    yield from rows(f"{name} + Viterbi", refined)
+
+
+def _by_viterbi(network: ViterbiPlanner) -> Planner:
+    return lambda one, length: viterbi_rows(network, one.given)
+
+
+def _combined(chains: TaskChains, network: ViterbiPlanner, trust: float) -> Planner:
+    return lambda one, length: chain_rows(chains, one.tasks, one.nearest, length, network, one.given, trust)
+
+
+def _first_order(chains: TaskChains, one: Asked, length: int) -> Plans:
+    found = filler_rows(chains, one.tasks, one.nearest, length)
+    known: dict[tuple[int, int, int], Plans] = {}
+    for row, (task, (first, last)) in enumerate(zip(one.tasks.tolist(), one.nearest.tolist(), strict=True)):
+        if first in chains.steps[task] and last in chains.steps[task]:
+            key = task, first, last
+            if key not in known:
+                known[key] = chains.likeliest(task, first, last, length)[0]
+            found[row] = known[key]
+    return found
+
+
+def _run(report: PlanReport, name: str, seed: int) -> PlanTraining:
+    return PlanTraining(report.folder / f"{name}-{seed}", report.steps, seed, report.quiet)
