@@ -55,9 +55,9 @@ class HierarchyConfig:
     """Prior chance that a latent is as it was an entry ago."""
     step: float = 0.3
     """Standard deviation of a latent that stays."""
-    elbo: float = 0.3
+    elbo: float = 1.0
     """Weight of reconstruction and KL, per feature column."""
-    kl: float = 0.5
+    kl: float = 0.05
     """Weight of the KL against the reconstruction."""
     share: float = 0.125
     normalise: float = 0.1
@@ -182,7 +182,7 @@ def fit_hierarchy(
     torch.manual_seed(seed)
     network = LatentHierarchy(data.width, data.classes, config)
     batches = WeakBatches(videos, config.batches, seed)
-    return fit_weak(network, hierarchy_loss, batches, config.training, folder, seed=seed, quiet=quiet)
+    return fit_weak(network, hierarchy_loss, batches, config.training, folder, quiet=quiet)
 
 
 def change_points(speeds: list[Float[ndarray, " _"]], quantile: float) -> list[Int[ndarray, " points"]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ from action_localization.weak.supervision import WeakVideo
 from laban.errors import LabanError
 from laban.timeline import Timeline
 from models.features import Features
-from models.training import TrainConfig, fit
+from models.training import Loss, TrainConfig, fit
 
 Network = TypeVar("Network", bound=nn.Module)
 UNKNOWN = -1
@@ -150,19 +150,31 @@ def attention_loss(
 
 
 def fit_weak(
-    network: Network, loss: Callable[..., dict[str, Tensor]], batches: WeakBatches, training: TrainConfig,
-    folder: Path, *, seed: int, quiet: bool = True,
+    network: Network, loss: Loss, batches: WeakBatches, training: TrainConfig, folder: Path, *,
+    relabel: Callable[[Network, Sequence[WeakVideo]], list[PseudoTruth]] | None = None, rounds: int = 0,
+    quiet: bool = True,
 ) -> Network:  # fmt: skip
-    """`models.training.fit`, with dropout and other chance seeded by the step: a function of its arguments."""
+    """`models.training.fit`, then `rounds` times again at half the rate with what `relabel` says of the videos.
 
-    def seeded(network: Network, batch: WeakBatch, generator: torch.Generator) -> dict[str, Tensor]:
+    Dropout and other chance are seeded by the step: a function of its arguments. Each round has a folder of its own and
+    is resumable.
+    """
+
+    def seeded(network: Network, batch: WeakBatch, generator: torch.Generator) -> Mapping[str, Tensor]:
         number = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
         device = batch.features.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(number)
             return loss(network, batch, generator)
 
-    return fit(network, seeded, batches, replace(training, seed=seed), folder, progress=not quiet)
+    network = fit(network, seeded, batches, replace(training, seed=batches.seed), folder, progress=not quiet)
+    for number in range(1, rounds + 1):
+        pseudo = relabel(network, batches.videos) if relabel else None
+        again = WeakBatches(batches.videos, batches.config, batches.seed + 1000 * number, pseudo)
+        config = replace(training, seed=again.seed, lr=training.lr / 2)
+        network.requires_grad_(True).train()
+        network = fit(network, seeded, again, config, folder / f"round{number}", progress=not quiet)
+    return network
 
 
 def named(videos: Sequence[RegimeVideo]) -> list[tuple[str, Features, Timeline]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,6 @@ from action_localization.weak.learning import (
     WeakBatchConfig,
     WeakBatches,
     as_batch,
-    clicked,
     fit_weak,
     named,
     training_config,
@@ -118,16 +117,9 @@ def fit_points(
     videos = weak_videos(silent, data.classes, config.cut, seed=seed, clicks=clicks)
     torch.manual_seed(seed)
     network = PointNetwork(data.width, data.classes, config)
-    pseudo = [clicked(video) for video in videos]
-    for number in range(config.rounds + 1):
-        batches = WeakBatches(videos, config.batches, seed + 1000 * number, pseudo)
-        training = config.training if not number else replace(config.training, lr=config.training.lr / 2)
-        network = fit_weak(network, point_loss, batches, training, folder / f"round{number}",
-                           seed=seed + 1000 * number, quiet=quiet)  # fmt: skip
-        network.requires_grad_(True).train()
-        if number < config.rounds:
-            pseudo = around_clicks(network, videos)
-    return network
+    batches = WeakBatches(videos, config.batches, seed)
+    return fit_weak(network, point_loss, batches, config.training, folder,
+                    relabel=around_clicks, rounds=config.rounds, quiet=quiet)  # fmt: skip
 
 
 def around_clicks(network: PointNetwork, videos: Sequence[WeakVideo]) -> list[PseudoTruth]:

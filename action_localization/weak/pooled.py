@@ -70,7 +70,7 @@ def fit_pooled(data: RegimeSet, config: PooledConfig, folder: Path, *, seed: int
     torch.manual_seed(seed)
     network = PooledNetwork(data.width, data.classes, config)
     batches = WeakBatches(videos, config.batches, seed)
-    return fit_weak(network, pooled_loss, batches, config.training, folder, seed=seed, quiet=quiet)
+    return fit_weak(network, pooled_loss, batches, config.training, folder, quiet=quiet)
 
 
 def pooled_detect(network: PooledNetwork, features: Features, *, duration: float | None = None) -> Timeline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -65,7 +65,7 @@ class TSCNConfig:
     """Times that the streams learn again from what both agreed on."""
     agree: float = 2.0
     """Weight of the pseudo truth (MSE)."""
-    hard: bool = False
+    hard: bool = True
     """Pseudo truth is the fused attention's side of one half, instead of the attention itself."""
     cut: CutConfig = CutConfig()
     batches: WeakBatchConfig = WeakBatchConfig()
@@ -164,16 +164,9 @@ def fit_tscn(data: RegimeSet, config: TSCNConfig, folder: Path, *, seed: int, qu
     videos = weak_videos(named(data.train), data.classes, config.cut, seed=seed)
     torch.manual_seed(seed)
     network = TSCN(data.width, data.classes, config)
-    pseudo = None
-    for number in range(config.rounds + 1):
-        batches = WeakBatches(videos, config.batches, seed + 1000 * number, pseudo)
-        training = config.training if not number else replace(config.training, lr=config.training.lr / 2)
-        network = fit_weak(network, tscn_loss, batches, training, folder / f"round{number}",
-                           seed=seed + 1000 * number, quiet=quiet)  # fmt: skip
-        network.requires_grad_(True).train()
-        if number < config.rounds:
-            pseudo = consensus(network, videos)
-    return network
+    batches = WeakBatches(videos, config.batches, seed)
+    return fit_weak(network, tscn_loss, batches, config.training, folder,
+                    relabel=consensus, rounds=config.rounds, quiet=quiet)  # fmt: skip
 
 
 def consensus(network: TSCN, videos: Sequence[WeakVideo]) -> list[PseudoTruth]:
