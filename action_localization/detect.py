@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -112,6 +112,57 @@ class DetectOptions:
             raise LabanError(f"--seconds {self.seconds:g}; accepted: more than 0")
 
 
+class Finder(Protocol):
+    """What finds actions in what was seen of people: the embedded detector, or one that goes by words."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What can be found."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know beforehand."""
+
+    def sound(self, video: Video, options: DetectOptions) -> Features | None:
+        """The sound of a video, where it matters."""
+
+    def extracted(self, features: Features, sound: Features | None) -> Timeline:
+        """Every candidate in a person's rows of the `pose_confidence` extractor."""
+
+    def motion(self, motion: Motion) -> Timeline:
+        """Every candidate in a motion, with actors."""
+
+    def shown(self, candidates: Timeline, threshold: float | None) -> Timeline:
+        """Those worth showing."""
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    """The embedded detector, or one like it, as a `Finder`."""
+
+    detector: PoseDetector
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.detector.classes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def sound(self, video: Video, options: DetectOptions) -> Features | None:
+        return _sound(video, self.detector, options)
+
+    def extracted(self, features: Features, sound: Features | None) -> Timeline:
+        return detect_extracted(self.detector, features, sound)
+
+    def motion(self, motion: Motion) -> Timeline:
+        return detect_motion(self.detector, motion)
+
+    def shown(self, candidates: Timeline, threshold: float | None) -> Timeline:
+        return _worth_showing(self.detector, candidates, threshold)
+
+
 class _Clock:
     """Adds up the seconds of two parts of the work: reading and encoding, and everything after."""
 
@@ -143,7 +194,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def detect_video(
-    source: str | Path | Video, options: DetectOptions | None = None, *, detector: PoseDetector | None = None,
+    source: str | Path | Video, options: DetectOptions | None = None, *, finder: Finder | None = None,
     networks: Networks | None = None, advance: Callable[[int], None] | None = None,
 ) -> Found:  # fmt: skip
     """What the people of a video do and when; an empty timeline when nobody is in view.
@@ -154,41 +205,42 @@ def detect_video(
     """
     options, clock = options or DetectOptions(), _Clock()
     with clock.detect(), _one_thread():
-        own = detector or load_pose_detector(options.checkpoint)
+        own = finder or _Embedded(load_pose_detector(options.checkpoint))
     with ExitStack() as stack:
         video = source if isinstance(source, Video) else stack.enter_context(open_video(source, rate=options.rate))
         if options.seconds is not None:
             video.raw = until(video.raw, options.seconds)
         with clock.encode():
             people = read_people(video, people=options.people, networks=networks, advance=advance)
-            sound = _sound(video, own, options)
+            sound = own.sound(video, options)
         rows = streams(people, options.people)
         per_person: list[Timeline] = []
         for row in rows:
             with clock.encode():
                 features = stream_features(people, row, confidence=True)
             with clock.detect(), _one_thread():
-                per_person.append(detect_extracted(own, features, sound))
+                per_person.append(own.extracted(features, sound))
     with clock.detect():
         candidates = _together(per_person, people.grid.seconds)
-        timeline = _worth_showing(own, candidates, options.threshold)
-    return Found(timeline, candidates, own.classes, people, tuple(tuple(row) for row in rows), notes=tuple(video.notes),
+        timeline = own.shown(candidates, options.threshold)
+    notes = (*own.notes, *video.notes)
+    return Found(timeline, candidates, own.classes, people, tuple(tuple(row) for row in rows), notes=notes,
                  encoding_seconds=clock.encoding, detecting_seconds=clock.detecting)  # fmt: skip
 
 
 def detect_motion_file(
-    path: str | Path | Motion, options: DetectOptions | None = None, *, detector: PoseDetector | None = None
+    path: str | Path | Motion, options: DetectOptions | None = None, *, finder: Finder | None = None
 ) -> Found:
     """What the people of a motion file (AMASS npz, bvh, glb, smpl, joints npy), or of a motion, do and when."""
     options, clock = options or DetectOptions(), _Clock()
     with clock.detect(), _one_thread():
-        own = detector or load_pose_detector(options.checkpoint)
+        own = finder or _Embedded(load_pose_detector(options.checkpoint))
     with clock.encode():
         motion = path if isinstance(path, Motion) else read_motion(path)
     with clock.detect(), _one_thread():
-        candidates = detect_motion(own, motion)
-        timeline = _worth_showing(own, candidates, options.threshold)
-    return Found(timeline, candidates, own.classes, motion=motion, encoding_seconds=clock.encoding,
+        candidates = own.motion(motion)
+        timeline = own.shown(candidates, options.threshold)
+    return Found(timeline, candidates, own.classes, motion=motion, notes=own.notes, encoding_seconds=clock.encoding,
                  detecting_seconds=clock.detecting)  # fmt: skip
 
 

@@ -14,6 +14,8 @@ from models.text.captions import SUBJECTS, action_captions, clean, inflect
 from models.text.dictionary import FUNCTION_WORDS, base_forms, load_dictionary
 from models.text.phrases import PHRASES
 
+METHODS = ("stov-tal", "t3al", "frame")
+"""How labels are searched for (`action_localization.open_vocabulary.search`); the first unless another is named."""
 MOST, LONGEST = 10_000, 300
 """Labels of one search, and letters of a label, at most."""
 STANDING = ("a person stands still", "a person stands and does nothing", "somebody idles")

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from action_localization.open_vocabulary.similarity import Words, chances, check_rows, likeliest, unit
+from action_localization.open_vocabulary.similarity import Words, chances, check_rows, likeliest
 from action_localization.spine.batches import BatchConfig, FeatureBatches, TrainingVideo, training_video
 from action_localization.spine.detect import detect_features
 from action_localization.spine.network import Detector, build_network
@@ -38,13 +38,13 @@ ACTION = "action"
 
 @dataclass(frozen=True)
 class Labelling:
-    """How proposals get names: chances of labels in a proposal, times how sure the localizer is to a power."""
+    """How proposals get names: mean chances of labels in a proposal, times how sure the localizer is to a power."""
 
-    scale: float = 20.0
+    scale: float = 10.0
     """Of the cosines, before the softmax."""
-    power: float = 0.5
+    power: float = 1.0
     """Of the localizer's score."""
-    names: int = 2
+    names: int = 4
     """Labels of a proposal, at most."""
     least: float = 0.02
     """Score of the localizer below which a proposal is left out."""
@@ -147,7 +147,8 @@ def named(found: Timeline, text: Features, words: Words, config: Labelling = Lab
     if not own or not len(text.values):
         return Timeline((), found.duration)
     words = likeliest(text, words, 500)
-    chance = chances(unit(pooled(text, own, config.core)), words, config.scale)
+    each = replace(text, values=chances(text.values, words, config.scale))
+    chance = pooled(each, own, config.core)
     best = np.argsort(-chance, axis=1, kind="stable")[:, : config.names]
     row = np.repeat(np.arange(len(own)), best.shape[1])
     sure = np.array([s.score for s in own])[row] ** config.power

@@ -8,6 +8,7 @@ again, a threshold, and runs of rows. The state lives in one call: no video know
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,15 +29,15 @@ from models.features import Features
 class T3AL:
     """How one video is adapted to and decoded. The paper's THUMOS14 setting is `PAPER`; the defaults are ours."""
 
-    pool: int = 0
+    pool: int = 8
     """Rows whose chances say whether a label is there; 0: the mean row of the video alone (paper)."""
-    labels: int = 1
+    labels: int = 10
     """Labels that a video is taken to hold, at most (paper: 1)."""
-    bar: float = 0.0
+    bar: float = 0.1
     """Chance from which a further label is taken to be there."""
-    subtract: bool = True
+    subtract: bool = False
     """Take the video's mean row, as background, off every row before the similarity."""
-    smooth: int = 5
+    smooth: int = 9
     """Rows of the moving average."""
     picked: int = 4
     """Rows taken as positives, and as many as negatives, of each label."""
@@ -52,7 +53,9 @@ class T3AL:
     """Weight of the term that draws text and positives together."""
     scale: float = 20.0
     """Of the logits, before adaptation."""
-    decoding: ThresholdConfig = ThresholdConfig(thresholds=(0.5,), smooth=1, gap=0)
+    decode: Literal["chance", "similarity"] = "chance"
+    """What the threshold is put to: chances among all words, or the similarity from its least to its largest (paper)."""
+    decoding: ThresholdConfig = ThresholdConfig(thresholds=(0.2,), relative=False)
     mean_level: bool = False
     """The threshold is the mean of the normalised similarity (paper, THUMOS14) instead of `decoding`'s levels."""
     nms: SoftNMS = SoftNMS(sigma=0.3, keep=200)
@@ -62,7 +65,7 @@ class T3AL:
 
 
 PAPER = T3AL(smooth=20, picked=4, jitter=10, steps=60, lr=1e-5, scale=100.0, mean_level=True,
-             decoding=ThresholdConfig(gap=20))  # fmt: skip
+             decode="similarity", decoding=ThresholdConfig(gap=20), pool=0, labels=1, subtract=True)  # fmt: skip
 """THUMOS14 at the video's own frame rate, as published."""
 
 
@@ -86,7 +89,7 @@ def t3al_detect(
     similarity, chance = adapted
     parts = [_none()]
     for place, label in enumerate(chosen):
-        spans = _spans(similarity[:, place], config)
+        spans = _spans((chance if config.decode == "chance" else similarity)[:, place], config)
         if captions is not None:
             spans = agreeing(spans, features, captions, config.agree)
         parts.append(_scored(spans, chance[:, place], label))
@@ -168,6 +171,8 @@ def _loss(high: Tensor, low: Tensor, text: Tensor, scale: Tensor, config: T3AL) 
 
 
 def _spans(similarity: Float[ndarray, " rows"], config: T3AL) -> Int[ndarray, "n 2"]:
+    if config.decode == "chance":
+        return proposals(similarity, config.decoding)
     low, high = float(similarity.min()), float(similarity.max())
     if high - low < 1e-9:
         return np.array([[0, len(similarity)]])

@@ -18,6 +18,7 @@ from laban.timeline import Segment, Timeline, clock
 
 if TYPE_CHECKING:
     from action_localization.detect import DetectOptions, Found, Kind
+    from action_localization.open_vocabulary.labels import Labels
     from action_localization.truth import Match
     from viz.sheet import Thumbnails
 
@@ -47,6 +48,13 @@ def command(
     rate: Annotated[float | None, typer.Option(help="Frame rate of a folder of images, or of a wrong file.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Read only this much, as of a camera.")] = None,
     audio: Annotated[Path | None, typer.Option(help="Beside features: sound, for a detector that hears.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Find these instead, in your own words: 'waves, sits down', or a "
+                                               "text file with one a line.")] = None,
+    method: Annotated[str | None, typer.Option(help="With --labels: stov-tal, t3al or frame.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="With --labels: the open_clip weights that the features are of.")]
+    = None,
+    online: Annotated[bool, typer.Option("--online", help="Say each action the moment it ends, knowing nothing of "
+                                                          "what comes.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say how long each part took.")] = False,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -56,12 +64,20 @@ def command(
     from action_localization.truth import read_truth
 
     options = DetectOptions(checkpoint, people, threshold, rate, seconds, audio)
-    kind = source_kind(source, checkpoint)
+    if online:
+        from laban.cli.online import listen
+
+        apart = {"--truth": truth, "--labels": labels, "--audio": audio}
+        listen(source, job.name, job.outputs, options, apart, json=json, verbose=verbose)
+        return
+    kind = source_kind(source, "detect" if labels is not None else checkpoint)
     check_film(job, kind)
     check_reading(options, kind)
-    true, problems = read_truth(truth, job.name, checkpoint_classes(checkpoint)) if truth else (None, [])
+    words = _words(labels, method, weights, kind)
+    classes = checkpoint_classes(checkpoint) if words is None else words.labels.names
+    true, problems = read_truth(truth, job.name, classes) if truth else (None, [])
     begun = time.perf_counter()
-    found, thumbnails = _detect(job, kind, options, quiet=json)
+    found, thumbnails = _detect(job, kind, options, words, quiet=json)
     detected = time.perf_counter()
     for note in (*found.notes, *problems):
         print(f"laban: {note if note in problems else f'{source}: {note}'}", file=sys.stderr)
@@ -92,6 +108,31 @@ class Job:
     def films(self) -> tuple[Path, ...]:
         """The outputs that are overlays."""
         return tuple(path for path in self.outputs if path.suffix.lower() == FILM)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is asked for with --labels."""
+
+    labels: Labels
+    method: str | None
+    weights: Path | None
+
+
+def _words(labels: str | None, method: str | None, weights: Path | None, kind: Kind) -> Words | None:
+    """None without --labels; LabanError for wrong labels and for options that do not go together."""
+    if labels is None:
+        for name, value in (("--method", method), ("--weights", weights)):
+            if value is not None:
+                raise LabanError(f"{name} {value}: goes with --labels alone")
+        return None
+    from action_localization.open_vocabulary.labels import METHODS, read_labels
+
+    if method is not None and method not in METHODS:
+        raise LabanError(f"--method {method}; accepted: {', '.join(METHODS)}")
+    if weights is not None and kind != "features":
+        raise LabanError(f"--weights {weights}: are for features of an open_clip tower; the source is read as {kind}")
+    return Words(read_labels(labels), method, weights)
 
 
 @dataclass(frozen=True)
@@ -151,13 +192,24 @@ def check_reading(options: DetectOptions, kind: Kind) -> None:
         raise LabanError(f"--audio {options.audio}: is for features; a {kind} brings its own sound, or none")
 
 
-def _detect(job: Job, kind: Kind, options: DetectOptions, *, quiet: bool) -> tuple[Found, Thumbnails | None]:
+def _detect(
+    job: Job, kind: Kind, options: DetectOptions, words: Words | None, *, quiet: bool
+) -> tuple[Found, Thumbnails | None]:
     from action_localization.detect import detect_feature_file, detect_motion_file, detect_video
 
+    if words is not None:
+        from action_localization.open_vocabulary.search import search_file, search_for
+
+        if kind == "features":
+            found = search_file(job.source, words.labels, words.method, weights=words.weights, options=options)
+            return found, None
+        finder = search_for(words.labels, words.method, localizer=options.checkpoint)
+    else:
+        finder = None
     if kind == "features":
         return detect_feature_file(job.source, options), None
     if kind == "motion":
-        return detect_motion_file(job.source, options), None
+        return detect_motion_file(job.source, options, finder=finder), None
     from models.video.pose import FPS
     from models.video.reading import open_video, stoppable, tidy_times
     from viz.sheet import Thumbnails
@@ -169,7 +221,7 @@ def _detect(job: Job, kind: Kind, options: DetectOptions, *, quiet: bool) -> tup
         lasts = min((s for s in (video.info.seconds, options.seconds) if s is not None), default=None)
         total = None if lasts is None else round(lasts * FPS)
         with progress(f"reading {job.name}", total, quiet=quiet) as advance:
-            return detect_video(video, options, advance=advance), thumbnails
+            return detect_video(video, options, finder=finder, advance=advance), thumbnails
 
 
 def _write_all(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -40,6 +41,23 @@ def load_open_clip(name: str, cache: Path | None = None) -> CachedEncoder:
         ]
 
     return CachedEncoder(f"{model_name}:{digest}", int(model.ln_final.normalized_shape[0]), compute, folder=cache)
+
+
+def load_joint_text(name: str, weights: str | Path) -> Callable[[Sequence[str]], Float[np.ndarray, "texts width"]]:
+    """Sentences as unit vectors in the space that the image tower of "open_clip:MODEL" shares; LabanError as above."""
+    path = Path(weights)
+    if not path.is_file():
+        raise LabanError(f"{path}: no such file; expected the weights of {name}")
+    model, tokenizer = _tower(name.removeprefix("open_clip:"), path)
+
+    def embed(texts: Sequence[str]) -> Float[np.ndarray, "texts width"]:
+        rows = []
+        for first in range(0, len(texts), 64):
+            with torch.inference_mode():
+                rows.append(F.normalize(model.encode_text(tokenizer(list(texts[first : first + 64]))).float(), dim=-1))
+        return torch.cat(rows).numpy()
+
+    return embed
 
 
 def _tower(model_name: str, path: Path) -> tuple[Any, Any]:
