@@ -31,7 +31,7 @@ class HorizonConfig:
 
     window: int = 256
     """Rows it sees."""
-    every: int = 5
+    every: int = 10
     """Rows between two runs."""
     horizon: int = 20
     """Rows that a segment's end must lie back before it is emitted."""

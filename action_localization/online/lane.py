@@ -96,6 +96,8 @@ class Lane:
         """Rows that came."""
         self.emitted: list[Segment] = []
         self.latency = Latency()
+        self.lag = 0.0
+        """Seconds after a row's end at which it becomes known, as the maker of the rows says; part of gentime."""
         self.over = False
         self.memory = network.fresh()
         self._ring = torch.zeros(max(2 * network.rows, network.rows + 16), network.features)
@@ -113,9 +115,12 @@ class Lane:
 
     @property
     def now(self) -> float:
-        """Seconds at which the newest row is known: the end of its window."""
-        last = self.count - 1
-        return max(0.0, 2 * self.grid.centre(last) - self.grid.start(last)) if self.count else 0.0
+        """Seconds at which the newest row's window ends; 0 before the first one."""
+        return self.end_of(self.count - 1) if self.count else 0.0
+
+    def end_of(self, row: int) -> float:
+        """Seconds at which the window of a row ends, counted from 0."""
+        return max(0.0, 2 * self.grid.centre(row) - self.grid.start(row))
 
     def push(self, rows: Float32[ndarray, "new width"] | Features) -> list[Segment]:
         """Take rows as they come; returns what they made known, which is never taken back.
@@ -192,7 +197,7 @@ class Lane:
             start, end = max(self.seconds(guess.start), 0.0), min(self.seconds(guess.end), self.now)
             if end > start:
                 label = self.network.classes[guess.label]
-                found.append(Segment(start, end, label, score=float(guess.score), gentime=self.now))
+                found.append(Segment(start, end, label, score=float(guess.score), gentime=self.now + self.lag))
         self.emitted += found
         return found
 

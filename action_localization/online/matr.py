@@ -41,8 +41,11 @@ class MATRConfig:
     """Of the score; chosen on tuning streams when it is learnt."""
     overlap: float = 0.3
     """IoU with something emitted before from which a guess says nothing new."""
+    dense: float = 1.0
+    """Weight of what the tokens of the window must say: the class that is under way. Not in the paper; the decoders
+    learn from few instances a step, and slowly without it."""
     flag: float = 0.5
-    loss: SetLoss = SetLoss(label=1.0, l1=1.0, giou=0.0, diou=1.0, kind="focal")
+    loss: SetLoss = SetLoss(label=3.0, l1=1.0, giou=0.0, diou=1.0, kind="focal")
     moments: MomentConfig = MomentConfig(ahead=16, back=16)
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
@@ -79,6 +82,8 @@ class MATR(nn.Module):
         self.regions = config.memory + 2
         self.encoder = WindowEncoder(config.encoder, features, config.window, extra=1)
         self.flag = nn.Linear(width, 1)
+        self.under_way = nn.Linear(width, len(self.classes))
+        nn.init.constant_(self.under_way.bias, -3.0)
         self.segment = nn.Embedding(self.regions, width)
         shape = {"queries": 2 * config.queries, "sharing": 2, "refine": False, "width": width,
                  "heads": config.encoder.heads, "layers": config.layers}  # fmt: skip
@@ -181,6 +186,8 @@ def matr_loss(network: MATR, batch: Moments, generator: torch.Generator) -> dict
     said = network.decode(tokens[:count], mask[:count], kept.flatten(0, 1), age.flatten(0, 1))
     now = _busy(batch, torch.zeros(*batch.at.shape, 1), config.window).flatten()
     terms = {"flag": F.binary_cross_entropy_with_logits(flag[:count], now.float())}
+    if config.dense:
+        terms["dense"] = config.dense * _dense(network, tokens[:count], mask[:count], batch)
     targets = _targets(batch, config)
     for name, value in _set_terms(said, targets, config.loss, network.regions).items():
         terms[name] = value
@@ -192,6 +199,19 @@ def _busy(batch: Moments, age: Float[Tensor, "b m k"], length: int) -> Bool[Tens
     start, end = batch.segments[..., None, 0], batch.segments[..., None, 1]
     stop = -age[:, :, None]
     return ((start < stop) & (end > stop - length) & (batch.labels[..., None] >= 0)).any(2)
+
+
+def _dense(network: MATR, tokens: Tensor, mask: Tensor, batch: Moments) -> Float[Tensor, ""]:
+    """Focal loss of the classes under way at each token."""
+    patch = network.config.encoder.patch
+    age = torch.arange(tokens.shape[1] - 1, -1, -1.0) * patch + patch / 2
+    at = -age[None, :, None] + batch.over.flatten()[:, None, None]
+    spans, labels = batch.segments.flatten(0, 1), batch.labels.flatten(0, 1)
+    inside = (spans[:, None, :, 0] <= at) & (at < spans[:, None, :, 1]) & (labels[:, None] >= 0)
+    wanted = inside.float() @ F.one_hot(labels.clamp(min=0), len(network.classes)).float()
+    wanted = wanted.clamp(max=1.0)
+    losses = focal_loss(network.under_way(tokens), wanted).sum(-1)
+    return (losses * mask).sum() / (wanted.amax(-1) * mask).sum().clamp(min=1)
 
 
 def _targets(batch: Moments, config: MATRConfig) -> SetTargets:

@@ -100,7 +100,7 @@ def read_people(
     size, slowest = video.size(SHORT_SIDE), min(FPS, video.info.fps)
     times: list[float] = []
     tracks = track_people(_pictures(video, times, advance), nets, people)
-    made = [_person(track, len(times), size, 1 / slowest) for track in tracks]
+    made = [person_of(track, len(times), size, 1 / slowest) for track in tracks]
     return _together(made, len(times), size)
 
 
@@ -120,7 +120,7 @@ def read_tracks(
 
 def lifted(tracks: Tracks) -> People:
     """Tracks as people on the video's grid; those who are seen for too short a while are left out."""
-    made = [_person(track, tracks.frames, tracks.size, 1 / tracks.slowest) for track in tracks.tracks]
+    made = [person_of(track, tracks.frames, tracks.size, 1 / tracks.slowest) for track in tracks.tracks]
     return _together(made, tracks.frames, tracks.size)
 
 
@@ -190,7 +190,7 @@ def _together(made: list[Person | None], frames: int, size: tuple[int, int]) -> 
     return People(FrameGrid(FPS, frames), tuple(sorted(found, key=lambda person: -person.prominence)), size)
 
 
-def _person(track: Sightings, frames: int, size: tuple[int, int], interval: float) -> Person | None:
+def person_of(track: Sightings, frames: int, size: tuple[int, int], interval: float) -> Person | None:
     """One track on the video's grid, of which `frames` are known: values go linearly between sightings.
 
     None when it is too short. Sightings further apart than `interval` seconds leave a gap that is flagged.

@@ -97,6 +97,11 @@ class Tracker:
             self._search(time, picture, max(missing, 1))
             self._drop_least(picture)
 
+    @property
+    def followed(self) -> tuple[Sightings, ...]:
+        """Those who were seen in the latest picture."""
+        return tuple(self._followed)
+
     def finished(self, *, all_of_them: bool = False) -> list[Sightings]:
         """The tracks to which nothing will be added any more, each of them once, in order of appearance."""
         growing = [] if all_of_them else [*self._followed, *self._lost]

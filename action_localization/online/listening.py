@@ -1,0 +1,143 @@
+"""A video, a camera, a motion or features as a stream; each action the moment it ends out.
+
+session = Session(load_online(), "clip")
+for segment in session.hear(arrivals):
+    print(segment.label, segment.start, segment.end, segment.gentime)
+session.timeline()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from action_localization.online.lane import Lane
+from action_localization.online.matr import MATR, MATRConfig
+from action_localization.online.watching import Arrival
+from action_localization.pose.features import EXTRACTOR, FPS, entry_grid, extracted_features, person_features
+from laban.config import from_dict, to_dict
+from laban.errors import LabanError
+from laban.timeline import FrameGrid, Segment, Timeline
+from laban.weights import load_module, load_weights, save_weights
+from models.features import Features, read_features
+from models.motion import Motion
+
+NAME = "online"
+"""The embedded checkpoint."""
+
+SYSTEM = "matr"
+_TRAINING_ONLY = ("under_way.",)
+
+LOOK_AHEAD = 1 / FPS
+"""Seconds after a row's end at which it is known: the velocities of a frame need the next one."""
+
+
+def save_online(folder: str | Path, network: MATR, card: str, facts: Mapping[str, Any]) -> str:
+    """Write the checkpoint folder; returns the SHA-256 of the weights."""
+    tensors = {k: v for k, v in network.state_dict().items() if not k.startswith(_TRAINING_ONLY)}
+    config = {"system": SYSTEM, "config": to_dict(network.config), "features": network.features,
+              "classes": list(network.classes)}  # fmt: skip
+    return save_weights(folder, tensors, {**facts, **config}, card)
+
+
+def load_online(name: str | Path = NAME) -> tuple[MATR, dict[str, Any]]:
+    """(detector in evaluation mode, configuration) of an embedded checkpoint's name or of a folder.
+
+    LabanError when it is another kind of checkpoint.
+    """
+    tensors, config = load_weights(name)
+    if config.get("system") != SYSTEM or "config" not in config:
+        raise LabanError(f"checkpoint {name}: is no online detector; accepted: {NAME}, or a folder that "
+                         "action_localization.online.build made")  # fmt: skip
+    network = MATR(from_dict(MATRConfig, config["config"], name=f"{name}/config.json"), config["features"],
+                   config["classes"])  # fmt: skip
+    unused = {k: v for k, v in network.state_dict().items() if k.startswith(_TRAINING_ONLY)}
+    return load_module(network, {**unused, **tensors}, name), config
+
+
+class Session:
+    """One source under a detector: a lane for each person, what was noted, and how long rows took."""
+
+    def __init__(self, network: MATR, name: str, grid: FrameGrid | None = None) -> None:
+        self.network, self.name, self.grid = network, name, grid or entry_grid(0)
+        self.lanes: dict[int, Lane] = {}
+        self.notes: list[str] = []
+
+    def hear(self, arrivals: Iterable[Arrival]) -> Iterator[Segment]:
+        """The segments of arrivals as they become known; rows that are refused are noted and passed over."""
+        for arrival in arrivals:
+            lane = self._lane(arrival.actor)
+            for row in range(len(arrival.rows)):
+                lane.lag = max(0.0, arrival.known - lane.end_of(lane.count))
+                try:
+                    found = lane.push(arrival.rows[row : row + 1])
+                except LabanError as error:
+                    if not np.isfinite(arrival.rows[row]).all():
+                        self.notes.append(str(error))
+                        found = lane.skip(1)
+                    else:
+                        raise
+                for segment in found:
+                    yield replace(segment, actor=arrival.actor)
+
+    def close(self) -> Iterator[Segment]:
+        """The stream is over: what is still open."""
+        for actor, lane in self.lanes.items():
+            for segment in lane.flush():
+                yield replace(segment, actor=actor)
+
+    def timeline(self) -> Timeline:
+        """Everything emitted so far."""
+        found = {actor: lane.timeline() for actor, lane in self.lanes.items()}
+        segments = [replace(s, actor=actor) for actor, timeline in found.items() for s in timeline.segments]
+        return Timeline(tuple(segments), max((timeline.duration for timeline in found.values()), default=0.0))
+
+    def step_seconds(self) -> tuple[float, float]:
+        """(median, 99th percentile) of the seconds that a row took the detector; NaN before the first one."""
+        latest = [seconds for lane in self.lanes.values() for seconds in lane.latency.latest]
+        return (float(np.percentile(latest, 50)), float(np.percentile(latest, 99))) if latest else (np.nan, np.nan)
+
+    def _lane(self, actor: int) -> Lane:
+        if actor not in self.lanes:
+            self.lanes[actor] = Lane(self.network, self.grid, self.name if actor == 0 else f"{self.name}#{actor + 1}")
+        return self.lanes[actor]
+
+
+def motion_arrivals(motion: Motion) -> Iterator[Arrival]:
+    """The rows of everybody in a motion, in order of time."""
+    from models.motion_text.features import joints_of
+
+    entries = []
+    for joints in joints_of(motion):
+        whole = np.ones(joints.shape[:2], np.float32)
+        entries.append(person_features(joints, whole, np.ones(len(joints), bool), FPS))
+    for row in range(max((len(one.values) for one in entries), default=0)):
+        for actor, one in enumerate(entries):
+            if row < len(one.values):
+                yield Arrival(one.values[row : row + 1], one.grid.start(row + 1) + LOOK_AHEAD, actor)
+
+
+def feature_arrivals(path: str | Path, config: Mapping[str, Any]) -> tuple[FrameGrid, Iterator[Arrival]]:
+    """(where they lie in time, the rows) of a feature file; a row is known when its window is over.
+
+    LabanError as `read_features` has it, and for features of another kind than the detector's.
+    """
+    features = read_features(path)
+    if config.get("extractor") == EXTRACTOR and features.width != config["features"]:
+        try:
+            features = extracted_features(features)
+        except LabanError as error:
+            raise LabanError(f"{path}: {error}") from None
+    if features.width != config["features"]:
+        raise LabanError(f"{path}: features are {features.width} wide; the detector was trained on "
+                         f"{config['features']}")  # fmt: skip
+    return features.grid, _rows(features)
+
+
+def _rows(features: Features) -> Iterator[Arrival]:
+    for row in range(len(features.values)):
+        yield Arrival(features.values[row : row + 1], 0.0)
