@@ -52,6 +52,13 @@ def import_lightning() -> ModuleType:
     return importlib.import_module("pytorch_lightning")
 
 
+def import_transformers() -> ModuleType:
+    """transformers, whose model files import torchvision wherever that is installed."""
+    if importlib.util.find_spec("torchvision") is not None:
+        import_torchvision()
+    return importlib.import_module("transformers")
+
+
 def import_pyrender() -> ModuleType:
     """pyrender for drawing without a display: through EGL where its library is, else through OSMesa.
 

@@ -56,6 +56,8 @@ class Anticipator:
     learnt_from: str = ""
     chains: TaskChains | None = None
     """The tasks that the training videos were of, where they were of any."""
+    far: PriorSettings | None = None
+    """The prior's settings for whole futures, where they are not those that are best for the next action."""
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -65,9 +67,17 @@ class Anticipator:
     @property
     def predictor(self) -> Predictor:
         """The prior, or its mixture with the network."""
+        return self._mixed(self.prior)
+
+    @property
+    def predictor_far(self) -> Predictor:
+        """The same with the settings for whole futures."""
+        return self._mixed(self.prior if self.far is None else replace(self.prior, settings=self.far))
+
+    def _mixed(self, prior: Prior) -> Predictor:
         if self.network is None or self.weight == 0:
-            return self.prior
-        return Mixture((self.prior, ModelPredictor(self.network)), (1 - self.weight, self.weight))
+            return prior
+        return Mixture((prior, ModelPredictor(self.network)), (1 - self.weight, self.weight))
 
 
 @dataclass(frozen=True)
@@ -114,16 +124,23 @@ def read_history(timeline: Timeline, vocabulary: Vocabulary, until: float | None
 
 
 def foresee(anticipator: Anticipator, history: History, *, count: int = 5, length: int = 20, top: int = 5,
-            seed: int = 0) -> Foreseen:  # fmt: skip
-    """`count` futures of `length` actions after a history. LabanError for less than one of either."""
+            seed: int = 0, predictor: Predictor | None = None,
+            told: Int64[ndarray, "count length"] | None = None) -> Foreseen:  # fmt: skip
+    """`count` futures of `length` actions after a history. LabanError for less than one of either.
+
+    `predictor` stands for the anticipator's own (one steered to a goal); `told` are futures that somebody else foresaw:
+    they get times, and the predictor's probabilities.
+    """
     if not 1 <= count <= 20:
         raise LabanError(f"{count} futures; accepted: 1 to 20")
     if not 1 <= length <= 100:
         raise LabanError(f"{length} future actions; accepted: 1 to 100")
-    vocabulary, predictor = anticipator.vocabulary, anticipator.predictor
+    vocabulary, far = anticipator.vocabulary, predictor or anticipator.predictor_far
+    predictor = predictor or anticipator.predictor
     rng = np.random.default_rng(seed)
     following = next_probabilities(predictor, history.array)
-    futures = choose_futures(predictor, history.array, count=count, length=length, rng=rng, search=anticipator.search)
+    futures = told if told is not None else choose_futures(
+        far, history.array, count=count, length=length, rng=rng, search=anticipator.search)  # fmt: skip
     worlds = sample_futures(predictor, history.array, SURE_ENOUGH, length, rng=rng)
     probability = place_probabilities(worlds, futures)
     probability[:, 0] = following[futures[:, 0]]
@@ -190,6 +207,8 @@ def save_anticipator(folder: str | Path, anticipator: Anticipator, card: str, **
         "settings": asdict(anticipator.prior.settings), "search": asdict(anticipator.search), **extra,
         "vocabulary": anticipator.vocabulary.to_json(),
     }  # fmt: skip
+    if anticipator.far is not None:
+        config["far"] = asdict(anticipator.far)
     if anticipator.chains is not None:
         arrays = chain_arrays(anticipator.chains)
         tensors |= {f"chains.{name}": torch.from_numpy(value) for name, value in arrays.items()}
@@ -221,8 +240,9 @@ def load_anticipator(name: str | Path) -> Anticipator:
         arrays = {key.removeprefix("chains."): value.numpy() for key, value in tensors.items() if key[:7] == "chains."}
         chains = chains_from_arrays(vocabulary, config["tasks"], arrays)
     search = from_dict(Search, config["search"], name=where)
+    far = from_dict(PriorSettings, config["far"], name=where) if "far" in config else None
     return Anticipator(prior, tensors["seconds"].double().numpy(), float(config["pause"]), network,
-                       float(config["weight"]), search, str(config.get("learnt_from", "")), chains)  # fmt: skip
+                       float(config["weight"]), search, str(config.get("learnt_from", "")), chains, far)  # fmt: skip
 
 
 def embedded_names() -> tuple[str, ...]:

@@ -38,9 +38,7 @@ PLAIN = PriorSettings(order=4, weights=(1.0, 0.0, 0.0))
 def read_sets(training: Path, evaluation: Path, anticipator: Anticipator | None) -> tuple[SequenceSet, SequenceSet]:
     """Both sets over one vocabulary: the anticipator's, where there is one (it has to name most of their actions)."""
     learn, measure = read_sequences(training), read_sequences(evaluation)
-    splits = {one.split.lower() for one in learn.sequences}
-    if len(splits) > 1:
-        learn = learn.part("train", "training")
+    learn = training_part(learn)
     if len({one.split for one in measure.sequences}) > 1:
         measure = measure.part("test", "validation", "val", "testing")
     if anticipator is None:
@@ -52,6 +50,12 @@ def read_sets(training: Path, evaluation: Path, anticipator: Anticipator | None)
         raise LabanError(f"{evaluation}: {unknown:.0%} of its actions are unknown to the anticipator; accepted: a set "
                          "like the one it was learnt on")  # fmt: skip
     return learn, measure
+
+
+def training_part(sequences: SequenceSet) -> SequenceSet:
+    """The training videos of a set with several splits; all of one without."""
+    several = len({one.split.lower() for one in sequences.sequences}) > 1
+    return sequences.part("train", "training") if several else sequences
 
 
 def long_term_report(
@@ -69,9 +73,10 @@ def long_term_report(
     futures[f"4-gram, {protocol.count} samples"] = sampling(plain, protocol)
     prior = anticipator.prior
     futures["prior, samples at 0.7"] = sampling(prior, protocol, 0.7)
-    futures["prior, chosen"] = choosing(prior, protocol, anticipator.search)
+    far = prior if anticipator.far is None else replace(prior, settings=anticipator.far)
+    futures["prior, chosen"] = choosing(far, protocol, anticipator.search)
     if anticipator.network is not None:
-        futures["prior + network, chosen"] = choosing(anticipator.predictor, protocol, anticipator.search)
+        futures["prior + network, chosen"] = choosing(anticipator.predictor_far, protocol, anticipator.search)
     rows = []
     for name, row in futures.items():
         rows.append(long_term_row(name, row, windows, evaluation.vocabulary, seed=seed))

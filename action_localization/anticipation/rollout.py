@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 from numpy import ndarray
 
 from action_localization.anticipation.distances import pair_distances
+from action_localization.anticipation.refine import refined
 from action_localization.anticipation.vocabulary import Vocabulary
 from laban.errors import LabanError
 
@@ -151,12 +152,15 @@ def sample_futures(
 
 @dataclass(frozen=True)
 class Search:
-    """How K futures are chosen: `samples` possible worlds, drawn at `temperature`, and candidates drawn at `sharp`."""
+    """How K futures are chosen: `samples` possible worlds drawn at `temperature`, and candidates drawn at `sharp`; then up
+    to `changes` actions of each future are replaced. `levels` weigh verbs, nouns and actions."""
 
     samples: int = 48
     temperature: float = 1.0
     sharp: float = 0.7
     candidates: int = 24
+    changes: int = 0
+    levels: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 def choose_futures(
@@ -176,7 +180,11 @@ def choose_futures(
     worlds = both[: search.samples]
     candidates = np.concatenate([both, *(f[None] for f in trivial_futures(history, length))])
     candidates = np.unique(candidates, axis=0)
-    return candidates[spread_choice(expected_costs(candidates, worlds, predictor.vocabulary), count)]
+    costs = expected_costs(candidates, worlds, predictor.vocabulary) * np.array(search.levels)[:, None, None]
+    chosen = candidates[spread_choice(costs, count)]
+    if not search.changes:
+        return chosen
+    return refined(chosen, worlds, predictor.vocabulary, changes=search.changes, weights=search.levels)
 
 
 def trivial_futures(history: Int64[ndarray, " past"], length: int) -> list[Int64[ndarray, " _"]]:

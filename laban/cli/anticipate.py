@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from laban.cli import anticipating
 from laban.cli.options import Json, Seed, emit
 from laban.errors import LabanError
 from laban.timeline import Timeline, clock
@@ -37,6 +38,15 @@ def command(
     = None,
     checkpoint: Annotated[str | None, typer.Option(help="Embedded anticipator or folder [the one that fits].")] = None,
     learn: Annotated[Path | None, typer.Option(help="Learn from these annotations instead (any known layout).")] = None,
+    goal: Annotated[str, typer.Option(help='What it is all for, also against the facts ("make coffee"); "infer": '
+                                           "from what was seen.")] = "",
+    lm: Annotated[str | None, typer.Option(help="Who tells the futures: embedded, a .gguf file or transformers folder, "
+                                                "or the URL of an OpenAI-compatible server (key: $LABAN_LM_KEY).")]
+    = None,
+    lm_model: Annotated[str | None, typer.Option(help="The model that the server serves.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Have the whole procedure planned before the future.")] = False,
+    captions: Annotated[Path | None, typer.Option(help="Captions as context for --lm (vtt srt csv json txt).")] = None,
+    examples: Annotated[Path | None, typer.Option(help="Annotations from which examples for --lm are chosen.")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -46,14 +56,16 @@ def command(
     outputs = plan_outputs(source, output)
     observed = observe(source, name)
     begun = time.perf_counter()
-    from action_localization.anticipation.anticipator import foresee, read_history
+    from action_localization.anticipation.anticipator import read_history
 
     chosen, anticipator = choose(observed.timeline, checkpoint, learn)
     history = read_history(observed.timeline, anticipator.vocabulary, until)
     notes = [*observed.notes, *notes_on(history.unknown, anticipator, source)]
     if observed.timeline.segments and not history.actions and history.unknown:
         anticipator.vocabulary.action(history.unknown[0])  # no label is known: says so, with the nearest
-    found = foresee(anticipator, history, count=count, length=following, seed=seed)
+    wording = anticipating.Wording(lm, lm_model, goal, plan, captions, examples)
+    found, said = anticipating.foresee_by(wording, anticipator, chosen, history, count=count, length=following,
+                                          seed=seed)  # fmt: skip
     if found.empty:
         notes.append("nothing was observed: these are the beginnings that the prior knows, no answer to a past")
     spent = time.perf_counter() - begun
@@ -61,7 +73,8 @@ def command(
     files = write_all(outputs, found, f"{observed.name}: after {clock(found.now)} ({chosen})", followed)
     for note in notes:
         print(f"laban: {note}", file=sys.stderr)
-    emit(results(source, chosen, found, files, notes, spent), json, lines(found, chosen, files, spent))
+    result = {**results(source, chosen, found, files, notes, spent), "language": said}
+    emit(result, json, [*said, *lines(found, chosen, files, spent)])
 
 
 @dataclass(frozen=True)
