@@ -162,8 +162,8 @@ def test_a_plan_does_not_depend_on_its_batch(data):
 
 
 def test_what_the_ends_count():
-    assert step_weights(5, PDPP).tolist() == [10, 1, 1, 1, 10]
-    assert step_weights(5, MTID).tolist() == [6, 3.5, 1, 3.5, 6]
+    assert step_weights(5, replace(PDPP, ends=10.0)).tolist() == [10, 1, 1, 1, 10]
+    assert step_weights(5, replace(MTID, ends=6.0)).tolist() == [6, 3.5, 1, 3.5, 6]
 
 
 def test_soft_viterbi_is_smooth_and_its_gradient_the_marginals():

@@ -115,7 +115,33 @@ def test_the_command_plans_and_writes(tmp_path, capsys):
     assert command("--task", "make tea", *ends, "--learn", learn, "--json", *files) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["plans"][0]["steps"] == [TEA[0], *TEA[2:]] and said["plans"][0]["share"] > 0.9
+    assert said["plans"][0]["probabilities"] == pytest.approx([1, 0.95, 0.95, 1], abs=0.06)
     assert (tmp_path / "p.csv").read_text().count("\n") == 5 and (tmp_path / "p.png").stat().st_size > 2000
+
+
+def test_one_step_and_more_than_were_ever_seen(tmp_path, capsys):
+    learn = coin(tmp_path)
+    same = ("--task", "make tea", "--start", "boil water", "--goal", "boil water", "--learn", learn, "--json")
+    assert command(*same, "--steps", 1) == 0
+    assert [plan["steps"] for plan in json.loads(capsys.readouterr().out)["plans"]] == [["boil water"]]
+    assert command("--start", "boil water", "--goal", "stir soup", "--steps", 8, "--learn", learn, "--json") == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["plans"][0]["steps"]) == 8 and "no training plan has 8 steps" in said.err
+
+
+def test_the_second_order_knows_what_came_before_the_last_step(tmp_path):
+    """After a-c always d, after b-c always e: the last step alone cannot tell."""
+    document = {}
+    for video in range(60):
+        steps = ("a start", "c mix", "d left", "f end") if video % 2 else ("b start", "c mix", "e right", "f end")
+        rows = [[i, 5.0 * i, 5.0 * i + 4, step] for i, step in enumerate(steps)]
+        document[f"Sort{video}"] = {"annotation": rows, "duration": 60, "subset": "training", "class": "Sort"}
+    (tmp_path / "coin.json").write_text(json.dumps(document))
+    chains = learn_chains(read_sequences(tmp_path / "coin.json"), lengths=(3,))  # no plan of four steps is known
+    number = chains.vocabulary.action
+    for start, middle in (("a start", "d left"), ("b start", "e right")):
+        plan = chains.ranked(number(start), number("f end"), 4, chains.task("Sort"))[0]
+        assert named(chains, plan.steps) == [start, "c mix", middle, "f end"] and plan.share > 0.6
 
 
 @pytest.mark.parametrize(

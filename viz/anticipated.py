@@ -25,7 +25,7 @@ PAST = 0.4
 
 def draw_anticipated(
     observed: Timeline, futures: Sequence[Timeline], path: str | Path, *, now: float, title: str = "",
-    truth: Timeline | None = None,
+    truth: Timeline | None = None, tracks: tuple[str, str] = ("observed", "future"),
 ) -> None:  # fmt: skip
     """Write the figure: past, what really followed (where it is known), and futures, the most useful first.
 
@@ -34,25 +34,26 @@ def draw_anticipated(
     """
     path = Path(path)
     check_suffix(path, FIGURE_SUFFIXES)
-    save_figure(anticipated_figure(observed, futures, now=now, title=title, truth=truth), path)
+    save_figure(anticipated_figure(observed, futures, now=now, title=title, truth=truth, tracks=tracks), path)
 
 
 def anticipated_figure(
-    observed: Timeline, futures: Sequence[Timeline], *, now: float, title: str = "", truth: Timeline | None = None
-) -> Figure:
-    """The matplotlib figure of `draw_anticipated`."""
+    observed: Timeline, futures: Sequence[Timeline], *, now: float, title: str = "", truth: Timeline | None = None,
+    tracks: tuple[str, str] = ("observed", "future"),
+) -> Figure:  # fmt: skip
+    """The matplotlib figure of `draw_anticipated`; `tracks` are the words before the past and before each future."""
     from matplotlib.figure import Figure
 
     end = max([now + 1e-3, *(future.duration for future in futures)])
     begin = max(0.0, now - (end - now) * PAST / (1 - PAST))
     lanes = _lanes([s for s in observed.segments if s.end > begin])
-    rows: list[tuple[str, list[Segment], bool]] = [("observed" if not i else "", lane, False) for i, lane in
+    rows: list[tuple[str, list[Segment], bool]] = [(tracks[0] if not i else "", lane, False) for i, lane in
                                                    enumerate(lanes)]  # fmt: skip
     if truth is not None:
         later = [s for s in truth.segments if now <= s.start < end]
         rows += [("followed" if not i else "", lane, False) for i, lane in enumerate(_lanes(later))]
     for number, future in enumerate(futures, 1):
-        rows += [(f"future {number}" if not i else "", lane, True) for i, lane in
+        rows += [(f"{tracks[1]} {number}" if not i else "", lane, True) for i, lane in
                  enumerate(_lanes(list(future.segments)))]  # fmt: skip
     height = TOP + len(rows) * ROW + AXIS
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)

@@ -195,6 +195,13 @@ class TaskChains:
         total = sum(count for count, *_ in found)
         return tuple(Plan(way, self.tasks[number], count / total) for count, _, number, way in found)
 
+    def ordered(self, first: int, last: int, length: int, task: int | None = None) -> tuple[Plan, ...]:
+        """`ranked`, or the one step itself where start and goal are the same and nothing else is asked for."""
+        if length == 1 and first == last:
+            name = self.tasks[task] if task is not None else self.tasks[int(self.posterior([first]).argmax())]
+            return (Plan(np.array([first], np.int64), name, 1.0),)
+        return self.ranked(first, last, length, task)
+
     def candidates(self, task: int, first: int, last: int, length: int) -> list[tuple[float, Int64[ndarray, " _"]]]:
         """Candidates with their counts, those of the chain included: its first order finds them, its second weighs."""
         seen = {plan[1:]: float(count) for plan, count in self._between.get((task, first, last, length), ())}

@@ -12,8 +12,11 @@ from laban.cli.options import Json, emit
 from laban.errors import LabanError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from action_localization.anticipation.anticipator import Anticipator
     from action_localization.anticipation.chains import Plan, TaskChains
+    from laban.timeline import Timeline
 
 SHOWN = 3
 EMBEDDED = "anticipate_tasks"
@@ -45,11 +48,18 @@ def command(
         raise LabanError(f"{learn or checkpoint}: knows no tasks; accepted: annotations that say each video's task")
     number = None if task is None else chains.task(task)
     first, last = (step_named(chains, text, number, option) for text, option in ((start, "--start"), (goal, "--goal")))
-    plans = chains.ranked(first, last, steps, number)[:count]
-    files = _write(anticipator, plans[0], output or [])
+    found = chains.ordered(first, last, steps, number)
+    plans, chances = found[:count], place_chances(found)
+    files = _write(anticipator, plans, chances, output or [])
     names = anticipator.vocabulary.names
     rows: list[dict[str, Any]] = [
-        {"task": p.task, "steps": [names[s] for s in p.steps], "share": p.share} for p in plans
+        {
+            "task": p.task,
+            "steps": [names[s] for s in p.steps],
+            "share": p.share,
+            "probabilities": [chances[place][s] for place, s in enumerate(p.steps.tolist())],
+        }
+        for p in plans
     ]
     results: dict[str, Any] = {"start": names[first], "goal": names[last], "plans": rows, "files": files}
     lines = [f"{row['share']:5.0%}  {row['task']}: {' -> '.join(row['steps'])}" for row in rows]
@@ -82,22 +92,43 @@ def _anticipator(checkpoint: str, learn: Path | None) -> Anticipator:
     return learn_anticipator(read_sequences(learn))
 
 
-def _write(anticipator: Anticipator, plan: Plan, outputs: list[Path]) -> list[str]:
-    from laban.cli.anticipate import FIGURES
-    from laban.scores import write_timeline
+def place_chances(plans: Sequence[Plan]) -> list[dict[int, float]]:
+    """How probable each step is at each place of the plan: the shares of the plans that have it there."""
+    found: list[dict[int, float]] = [{} for _ in plans[0].steps]
+    for plan in plans:
+        for place, step in zip(found, plan.steps.tolist(), strict=True):
+            place[step] = place.get(step, 0.0) + plan.share
+    return found
+
+
+def _timeline(anticipator: Anticipator, plan: Plan, chances: list[dict[int, float]]) -> Timeline:
     from laban.timeline import Segment, Timeline
 
     segments, at = [], 0.0
-    for step in plan.steps.tolist():
+    for place, step in enumerate(plan.steps.tolist()):
         long = max(0.1, float(anticipator.seconds[step]))
-        segments.append(Segment(at, at + long, anticipator.vocabulary.names[step]))
+        segments.append(
+            Segment(at, at + long, anticipator.vocabulary.names[step], score=min(1.0, chances[place][step]))
+        )
         at += max(0.1, long + anticipator.pause)
-    timeline = Timeline(tuple(segments))
+    return Timeline(tuple(segments))
+
+
+def _write(anticipator: Anticipator, plans: Sequence[Plan], chances: list[dict[int, float]],
+           outputs: list[Path]) -> list[str]:  # fmt: skip
+    from laban.cli.anticipate import FIGURES
+    from laban.scores import write_timeline
+    from laban.timeline import Timeline
+
+    timelines = [_timeline(anticipator, plan, chances) for plan in plans]
     for path in outputs:
         if path.suffix.lower() in FIGURES:
-            from viz.timeline import draw_timeline
+            from viz.anticipated import draw_anticipated
 
-            draw_timeline(timeline, path)
+            start = timelines[0].segments[0]
+            later = [Timeline(one.segments[1:] or one.segments) for one in timelines]
+            draw_anticipated(Timeline((start,)), later, path, now=start.end, title=plans[0].task,
+                             tracks=("start", "plan"))  # fmt: skip
         else:
-            write_timeline(path, timeline)
+            write_timeline(path, timelines[0])
     return [str(path) for path in outputs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from jaxtyping import Float32
@@ -55,7 +56,7 @@ class PlanReport:
     protocol: Protocol = "A"
     noise: float = NOISE
     seeds: int = 3
-    steps: int = 600
+    steps: int = 500
     spread: float = 0.0
     """Noise that diffusion begins with; 0 begins at the middle. Chosen on held-out training videos of CrossTask."""
     refined: float = 1.0
@@ -125,22 +126,19 @@ def best_trust(training: SequenceSet, vectors: Float32[ndarray, "actions observe
 
 def _diffusion(name: str, config: DiffusionConfig, learn: PlanData, report: PlanReport,
                rows: Callable[[str, list[Planner]], Iterator[PlanRow]]) -> Iterator[PlanRow]:  # fmt: skip
-    """Rows of a diffusion planner, by itself and through Viterbi; sampled once for both."""
-    table, known = padded_chains(learn.chains), dict[tuple[int, int, bool], Float32[ndarray, "plans length actions"]]()
+    """Rows of a diffusion planner, by itself, and Viterbi over what each place says by itself."""
+    table = padded_chains(learn.chains)
 
-    def odds(network: PlanDenoiser, one: Asked, length: int, seed: int) -> Float32[ndarray, "plans length actions"]:
-        key = seed, length, bool((one.given.ends >= 0).any())
-        if key not in known:
-            known[key] = diffusion_odds(network, one.given, seed, report.spread)
-        return known[key]
+    def alone(one: Asked, length: int, network: PlanDenoiser, seed: int) -> Plans:
+        return diffusion_odds(network, one.given, seed, report.spread).argmax(2)
+
+    def through(one: Asked, length: int, network: PlanDenoiser, seed: int) -> Plans:
+        odds = diffusion_odds(network, one.given, seed, 0.0, 1)
+        return refine(odds, one.tasks, table, report.refined)
 
     networks = [train_diffusion(learn, config, _run(report, name.lower(), seed)) for seed in range(report.seeds)]
-    plain: list[Planner] = [lambda one, length, s=s, net=net: odds(net, one, length, s).argmax(2)
-                            for s, net in enumerate(networks)]  # fmt: skip
-    refined: list[Planner] = [
-        lambda one, length, s=s, net=net: refine(odds(net, one, length, s), one.tasks, table, report.refined)
-        for s, net in enumerate(networks)
-    ]
+    plain: list[Planner] = [partial(alone, network=one, seed=seed) for seed, one in enumerate(networks)]
+    refined: list[Planner] = [partial(through, network=one, seed=seed) for seed, one in enumerate(networks)]
     yield from rows(name, plain)
     yield from rows(f"{name} + Viterbi", refined)
 

@@ -154,12 +154,12 @@ def _by_network(
 
 
 def diffusion_odds(
-    network: PlanDenoiser, given: Given, seed: int, spread: float
+    network: PlanDenoiser, given: Given, seed: int, spread: float, steps: int = 0
 ) -> Float32[ndarray, "plans length actions"]:
-    """Log-probabilities of actions by a diffusion planner."""
+    """Log-probabilities of actions by a diffusion planner, as `denoise_plans` gives them."""
     generator = torch.Generator().manual_seed(seed)
     parts = torch.arange(len(given)).split(LARGEST_BATCH)
-    found = [denoise_plans(network, given.rows(part), generator, spread).numpy() for part in parts]
+    found = [denoise_plans(network, given.rows(part), generator, spread, steps).numpy() for part in parts]
     return np.log(np.concatenate(found) + np.float32(FLOOR))
 
 
