@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -112,6 +112,7 @@ class DetectOptions:
             raise LabanError(f"--seconds {self.seconds:g}; accepted: more than 0")
 
 
+@runtime_checkable
 class Finder(Protocol):
     """What finds actions in what was seen of people: the embedded detector, or one that goes by words."""
 

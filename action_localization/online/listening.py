@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from action_localization.online.lane import Lane
+from action_localization.online.horizon import Horizon, HorizonConfig
+from action_localization.online.lane import Lane, OnlineSystem
 from action_localization.online.matr import MATR, MATRConfig
 from action_localization.online.watching import Arrival
-from action_localization.pose.features import EXTRACTOR, FPS, entry_grid, extracted_features, person_features
+from action_localization.pose.detector import detect_entries, load_pose_detector, shown
+from action_localization.pose.features import EXTRACTOR, FPS, POOL, entry_grid, extracted_features, person_features
 from laban.config import from_dict, to_dict
 from laban.errors import LabanError
 from laban.timeline import FrameGrid, Segment, Timeline
@@ -59,10 +61,27 @@ def load_online(name: str | Path = NAME) -> tuple[MATR, dict[str, Any]]:
     return load_module(network, {**unused, **tensors}, name), config
 
 
+def behind_horizon(name: str | Path, seconds: float, threshold: float | None = None) -> tuple[Horizon, dict[str, Any]]:
+    """(the offline pose detector, believed so many seconds back; its configuration); `threshold` is for all classes.
+
+    LabanError for a negative or too long horizon.
+    """
+    rate = FPS / POOL
+    if not 0 <= seconds * rate < HorizonConfig.window:
+        raise LabanError(f"--horizon {seconds:g}; accepted: 0 to {(HorizonConfig.window - 1) / rate:g} seconds")
+    detector = load_pose_detector(name)
+    if threshold is not None:
+        detector = replace(detector, thresholds=dict.fromkeys(detector.classes, max(threshold, 1e-9)))
+    config = HorizonConfig(horizon=round(seconds * rate), every=5, threshold=0.0)
+    offline = Horizon(lambda features: shown(detector, detect_entries(detector, features)), detector.network.features,
+                      detector.classes, config)  # fmt: skip
+    return offline, {**detector.config, "features": detector.network.features}
+
+
 class Session:
     """One source under a detector: a lane for each person, what was noted, and how long rows took."""
 
-    def __init__(self, network: MATR, name: str, grid: FrameGrid | None = None) -> None:
+    def __init__(self, network: OnlineSystem, name: str, grid: FrameGrid | None = None) -> None:
         self.network, self.name, self.grid = network, name, grid or entry_grid(0)
         self.lanes: dict[int, Lane] = {}
         self.notes: list[str] = []

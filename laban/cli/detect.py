@@ -55,6 +55,8 @@ def command(
     = None,
     online: Annotated[bool, typer.Option("--online", help="Say each action the moment it ends, knowing nothing of "
                                                           "what comes.")] = False,
+    horizon: Annotated[float | None, typer.Option(help="With --online: ask the offline detector again and again, and "
+                                                       "believe it so many seconds back.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say how long each part took.")] = False,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -65,11 +67,13 @@ def command(
 
     options = DetectOptions(checkpoint, people, threshold, rate, seconds, audio)
     if online:
-        from laban.cli.online import listen
+        from laban.cli.online import Stream, listen
 
         apart = {"--truth": truth, "--labels": labels, "--audio": audio}
-        listen(source, job.name, job.outputs, options, apart, json=json, verbose=verbose)
+        listen(Stream(source, job.name, job.outputs, options, horizon), apart, json=json, verbose=verbose)
         return
+    if horizon is not None:
+        raise LabanError(f"--horizon {horizon:g}: goes with --online alone")
     kind = source_kind(source, "detect" if labels is not None else checkpoint)
     check_film(job, kind)
     check_reading(options, kind)

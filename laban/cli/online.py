@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,38 +16,43 @@ from laban.timeline import Segment, clock
 
 if TYPE_CHECKING:
     from action_localization.detect import DetectOptions
+    from action_localization.online.lane import OnlineSystem
     from action_localization.online.listening import Session
     from action_localization.online.watching import Arrival
 
 FIGURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 
 
-def listen(
-    source: str, name: str, outputs: tuple[Path, ...], options: DetectOptions, apart: Mapping[str, object], *,
-    json: bool, verbose: bool,
-) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class Stream:
+    """What is listened to, what is written, and how; `horizon` in seconds asks the offline detector instead."""
+
+    source: str
+    name: str
+    outputs: tuple[Path, ...]
+    options: DetectOptions
+    horizon: float | None = None
+
+
+def listen(stream: Stream, apart: Mapping[str, object], *, json: bool, verbose: bool) -> None:
     """Run a stream to its end, or to Ctrl-C, saying each action as it ends; then write the files.
 
     LabanError for options that do not go with a stream: those of `apart` that are not None, and some of `options`.
     """
-    from action_localization.detect import NAME as OFFLINE
     from action_localization.detect import source_kind
-    from action_localization.online.listening import NAME, Session, load_online
+    from action_localization.online.listening import Session
 
     for option, value in apart.items():
         if value is not None:
             raise LabanError(f"{option} {value}: does not go with --online")
-    if options.checkpoint == OFFLINE:
-        options = replace(options, checkpoint=NAME)
-    network, config = load_online(options.checkpoint)
-    if options.threshold is not None:
-        network.threshold.fill_(max(options.threshold, 1e-6))
+    network, config, stream = _loaded(stream)
+    options, source = stream.options, stream.source
     kind = source_kind(source, options.checkpoint)
-    _check(options, outputs, kind)
+    _check(options, stream.outputs, kind)
     begun, found = time.perf_counter(), list[Segment]()
     with ExitStack() as stack:
         arrivals, grid, notes = stack.enter_context(_arrivals(source, kind, options, config))
-        session = Session(network, name, grid)
+        session = Session(network, stream.name, grid)
         if not json:
             print(f"{source}: listening for {len(network.classes)} actions; Ctrl-C ends it", file=sys.stderr)
         stopped = False
@@ -63,8 +68,25 @@ def listen(
     notes = [*notes, *session.notes]
     for note in notes:
         print(f"laban: {source}: {note}", file=sys.stderr)
-    files = _write(session, name, source, outputs)
+    files = _write(session, stream)
     _finish(session, source, files, notes, passed, json=json, verbose=verbose, stopped=stopped)
+
+
+def _loaded(stream: Stream) -> tuple[OnlineSystem, dict[str, Any], Stream]:
+    """(detector, its configuration, the stream with the checkpoint that is meant)."""
+    from action_localization.detect import NAME as OFFLINE
+    from action_localization.online.listening import NAME, behind_horizon, load_online
+
+    options = stream.options
+    if stream.horizon is not None:
+        network, config = behind_horizon(options.checkpoint, stream.horizon, options.threshold)
+        return network, config, stream
+    if options.checkpoint == OFFLINE:
+        options = replace(options, checkpoint=NAME)
+    matr, config = load_online(options.checkpoint)
+    if options.threshold is not None:
+        matr.threshold.fill_(max(options.threshold, 1e-6))
+    return matr, config, replace(stream, options=options)
 
 
 def _check(options: DetectOptions, outputs: tuple[Path, ...], kind: str) -> None:
@@ -112,20 +134,20 @@ def _say(segment: Segment, found: list[Segment], json: bool) -> None:
               flush=True)  # fmt: skip
 
 
-def _write(session: Session, name: str, source: str, outputs: tuple[Path, ...]) -> list[str]:
+def _write(session: Session, stream: Stream) -> list[str]:
     from laban.scores import write_timelines
 
     written, timeline = [], session.timeline()
-    for path in outputs:
+    for path in stream.outputs:
         if path.suffix.lower() in FIGURES:
             from viz.detections import draw_detections
 
-            draw_detections(timeline, path, title=f"{Path(source).name or source}: online")
+            draw_detections(timeline, path, title=f"{Path(stream.source).name or stream.source}: online")
         elif path.suffix.lower() == ".txt" and not timeline.segments:
             print(f"laban: {path}: STMC text cannot hold a score without segments; not written", file=sys.stderr)
             continue
         else:
-            write_timelines(path, {name: timeline}, form="results")
+            write_timelines(path, {stream.name: timeline}, form="results")
         written.append(str(path))
     return written
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
@@ -147,6 +147,9 @@ def _decoded(box: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets, None)
+        except ExitError:  # what PyAV makes of a packet that did not come in time
+            notes.append(f"has stalled: nothing came for {TIMEOUT[1]:g} s; ended there")
+            break
         except FFmpegError as error:
             notes.append(f"cannot be read further ({_reason(error)})")
             break
