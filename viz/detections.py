@@ -107,13 +107,13 @@ def detections_figure(
     _draw_rows(axes, rows, colors, several=len({row.actor for row in rows}) > 1)
     if thumbnails is not None and pictures:
         strip = place(LEFT, TOP + bars + AXIS, inner, band - 0.1)
-        _show(strip, time_row(thumbnails, duration, _pixels(inner, band - 0.1)))
+        show_picture(strip, time_row(thumbnails, duration, pixels(inner, band - 0.1)))
         top = TOP + bars + AXIS + band
         if sheet:
             _left_text(figure, height, top + HEADING / 2, _sheet_title(sheet, found), QUIET)
         for index, segment in enumerate(sheet):
             at = top + HEADING + index * (SHEET_ROW + SHEET_GAP)
-            _draw_sheet_row(place(0.0, at, WIDTH, SHEET_ROW), thumbnails, segment, colors[segment.label])
+            draw_sheet_row(place(0.0, at, WIDTH, SHEET_ROW), thumbnails, segment, colors[segment.label])
     return figure
 
 
@@ -180,10 +180,10 @@ def _left_text(figure: Figure, height: float, top: float, text: str, color: Colo
     figure.text(LEFT / WIDTH, 1 - top / height, text, ha="left", va="center", color=web(color), fontsize=8.5)
 
 
-def _draw_sheet_row(axes: Axes, thumbnails: Thumbnails, segment: Segment, color: Color) -> None:
+def draw_sheet_row(axes: Axes, thumbnails: Thumbnails, segment: Segment, color: Color) -> None:
     """The segment's label, times and score in the margin, then its pictures with the second at which each was taken."""
     inner = WIDTH - LEFT - RIGHT
-    picture, places = segment_row(thumbnails, segment.start, segment.end, _pixels(inner, SHEET_ROW))
+    picture, places = segment_row(thumbnails, segment.start, segment.end, pixels(inner, SHEET_ROW))
     axes.set(xlim=(0, WIDTH), ylim=(SHEET_ROW, 0))
     axes.axis("off")
     extent: Any = (LEFT, LEFT + inner, SHEET_ROW, 0)
@@ -199,10 +199,12 @@ def _draw_sheet_row(axes: Axes, thumbnails: Thumbnails, segment: Segment, color:
                   color=web(PAPER), bbox={"facecolor": web(INK), "alpha": 0.65, "pad": 1.6, "lw": 0})  # fmt: skip
 
 
-def _pixels(width: float, height: float) -> tuple[int, int]:
+def pixels(width: float, height: float) -> tuple[int, int]:
+    """Inches to whole pixels."""
     return max(round(width * DPI), 1), max(round(height * DPI), 1)
 
 
-def _show(axes: Axes, picture: UInt8[ndarray, "height width 3"]) -> None:
+def show_picture(axes: Axes, picture: UInt8[ndarray, "height width 3"]) -> None:
+    """A picture that fills its axes."""
     axes.imshow(picture, aspect="auto", interpolation="none")
     axes.axis("off")

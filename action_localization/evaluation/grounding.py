@@ -44,7 +44,7 @@ class Question:
 
 @dataclass(frozen=True)
 class GroundingScores:
-    """Of every query: the best overlap among the first n answers, and how far the first one's ends are off (seconds)."""
+    """Of every query: the best overlap among the first n answers, and how far the first's ends are off (seconds)."""
 
     videos: tuple[str, ...]
     tops: tuple[int, ...]

@@ -71,9 +71,9 @@ def questions_of(corpus: Corpus, *, together: bool = False) -> list[Question]:
     """
     found: dict[tuple[str, str, int], Question] = {}
     for name, video in corpus.videos.items():
-        for number, segment in enumerate(video.timeline.segments):
+        for place, segment in enumerate(video.timeline.segments):
             text, window = clean(segment.label), (segment.start, segment.end)
-            key = (name, text, -1 if together else number)
+            key = (name, text, -1 if together else place)
             before = found[key].windows if key in found else ()
             found[key] = Question(name, video.duration, (*before, window), text)
     return list(found.values())
@@ -82,7 +82,7 @@ def questions_of(corpus: Corpus, *, together: bool = False) -> list[Question]:
 def read_answers(path: str | Path) -> dict[tuple[str, str], Answer]:
     """Answers of a file: a JSON object a line with `vid`, `query` and `pred_relevant_windows`; null: no answer.
 
-    The windows are [start, end] or [start, end, score] in seconds, the best first. LabanError names a line that is wrong.
+    The windows are [start, end] or [start, end, score] in seconds, the best first. LabanError names the line.
     """
     source = open_source(path)
     found: dict[tuple[str, str], Answer] = {}
@@ -102,7 +102,7 @@ def read_answers(path: str | Path) -> dict[tuple[str, str], Answer]:
 
 def grounding_report(
     corpus: Corpus, answers: Mapping[str, Mapping[tuple[str, str], Answer]], *, training: Corpus | None = None,
-    null: NullRule = "wrong", repeats: int = 200, seed: int = 0,
+    together: bool = False, null: NullRule = "wrong", repeats: int = 200, seed: int = 0,
 ) -> GroundingReport:  # fmt: skip
     """Files' answers, then random spans, the whole video and the best fixed spans of `training`.
 
@@ -131,12 +131,19 @@ def highlights_report(path: str | Path, answers: Mapping[str, str | Path]) -> di
         raise LabanError(f"{path}: has no relevant_windows; accepted: QVHighlights queries with their truth")
     result: dict[str, Any] = {}
     for name, file in answers.items():
-        given = [record for _, record in records(open_source(file))]
+        source = open_source(file)
+        given = [record for _, record in records(source)]
+        if lacking := [line for line, record in enumerate(given, 1) if "qid" not in record]:
+            raise source.fail("has no qid; accepted: QVHighlights' answers name their query", lacking[0])
         row: dict[str, Any] = {}
         for part, scores in evaluate_moments(queries, given).items():
             tious = [f"{tiou:g}" for tiou in TIOUS]
-            row[part] = {"mAP": dict(zip(tious, scores.mean_ap, strict=True)), "average": scores.average,
-                         "R1": dict(zip(tious, scores.recall_at_1, strict=True)), "queries": scores.queries}  # fmt: skip
+            row[part] = {
+                "mAP": dict(zip(tious, scores.mean_ap, strict=True)),
+                "average": scores.average,
+                "R1": dict(zip(tious, scores.recall_at_1, strict=True)),
+                "queries": scores.queries,
+            }
         if any("pred_saliency_scores" in answer for answer in given) and "saliency_scores" in queries[0]:
             row["highlights"] = {least: {"mAP": s.mean_ap, "Hit@1": s.hit_at_1}
                                  for least, s in evaluate_highlights(queries, given).items()}  # fmt: skip

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor, nn
 
-from action_localization.grounded.fusion import TextReader
+from action_localization.grounded.fusion import TextReader, against_video
 from action_localization.grounded.queries import (
     GroundingBatch,
     Learning,
@@ -99,10 +99,11 @@ class DenseGrounder(nn.Module):
         gate = 1 + self.gate(vector)
         logits, offsets, masks = [], [], []
         for scale, (x, mask) in zip(self.scales, levels, strict=True):
-            seen = self.class_trunk(x, mask)[batch.video]
-            logits.append(torch.einsum("ntw,nw->nt", seen, weight) / weight.shape[1] ** 0.5 + bias + self.prior)
-            edge = self.boundary_trunk(x, mask)[batch.video] * gate[:, None]
-            offsets.append(torch.relu(scale * self.boundary(edge)))
+            fit = against_video(self.class_trunk(x, mask), weight, batch.video)
+            logits.append(fit / weight.shape[1] ** 0.5 + bias + self.prior)
+            edge = self.boundary_trunk(x, mask)
+            ends = [against_video(edge, gate * side, batch.video) for side in self.boundary.weight]
+            offsets.append(torch.relu(scale * (torch.stack(ends, -1) + self.boundary.bias)))
             real = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
             masks.append(real[batch.video])
         return DenseAnswer(torch.cat(logits, 1), torch.cat(offsets, 1), torch.cat(masks, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from action_localization.grounded.queries import GroundingBatch
@@ -85,6 +85,15 @@ class FusedEncoder(nn.Module):
         for conv, norm in zip(self.stem, self.stem_norms, strict=True):
             x = masked(torch.relu(norm(conv(x))), mask)
         return pooled(x, mask, self.config.pool)
+
+
+def against_video(
+    x: Float[Tensor, "videos time width"], weights: Float[Tensor, "queries width"], video: Int[Tensor, " queries"]
+) -> Float[Tensor, "queries time"]:
+    """The product of each query's weight with the entries of its own video; queries come in order of their videos."""
+    counts = torch.bincount(video, minlength=len(x)).tolist()
+    parts = [part @ own.T for part, own in zip(weights.split(counts), x, strict=True)]
+    return torch.cat(parts)
 
 
 def pooled(

@@ -23,8 +23,8 @@ from models.training import Loss, Network, TrainConfig, fit
 
 Span = tuple[float, float, float]
 """Start and end in seconds, and the score."""
-_IDLE = ("a", "an", "the", "person", "someone", "somebody", "man", "woman", "he", "she", "his", "her", "is", "are", "with",
-         "does", "motion")  # fmt: skip
+_IDLE = ("a", "an", "the", "person", "someone", "somebody", "man", "woman", "he", "she", "his", "her", "is", "are",
+         "with", "does", "motion")  # fmt: skip
 _SIDES = {"left": "left", "right": "right", "both": "both", "two": "both", "forward": "forward", "forwards": "forward",
           "backward": "back", "backwards": "back", "sideways": "sideways"}  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
@@ -54,15 +54,19 @@ def video_queries(video: RegimeVideo) -> list[Query]:
     rows = [((s.start, s.end), clean(s.label), kinds.get((s.start, s.end), "")) for s in video.sentences]
     queries = []
     for text, kind in dict.fromkeys((text, kind) for _, text, kind in rows):
-        words = _words(text)
         true, unsure = [], []
         for span, other, label in rows:
-            if other == text or (kind and label == kind and words <= _words(other)):
+            if other == text or (kind and label == kind and entails(other, text)):
                 true.append(span)
             elif kind and label == kind and not contrary(text, other):
                 unsure.append(span)
         queries.append(Query(text, tuple(true), tuple(unsure), kind))
     return queries
+
+
+def entails(one: str, other: str) -> bool:
+    """Whether the first sentence has all words of the second, those that say nothing apart."""
+    return _words(other) <= _words(one)
 
 
 def contrary(one: str, other: str) -> bool:

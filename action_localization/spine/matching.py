@@ -150,7 +150,7 @@ def _layer_loss(logits: Tensor, spans: Tensor, targets: SetTargets, weights: Set
     }
 
 
-def set_targets(intervals: Sequence[Float[Tensor, "n 2"]], labels: Sequence[Int[Tensor, " n"]]) -> SetTargets:
+def set_targets(intervals: Sequence[Float[Tensor, "_ 2"]], labels: Sequence[Int[Tensor, " _"]]) -> SetTargets:
     """(start, end) shares of each sample, padded into one batch."""
     most = max([1, *map(len, labels)])
     spans, numbers = torch.full((len(labels), most, 2), 0.5), torch.full((len(labels), most), -1)

@@ -37,6 +37,8 @@ COMMANDS: dict[str, str] = {
     "render": "Draw a motion or a timeline as video, picture or filmstrip.",
     "convert": "Convert motion between AMASS npz, BVH, GLB and HumanML3D joints.",
     "detect": "A video or motion in, when each action starts and ends out.",
+    "ground": "A sentence and a video or motion in, where it is true out.",
+    "recognize": "A short clip in, what it shows out, by any labels.",
     "anticipate": "A score or video in, what will happen next out.",
     "plan": "The steps between a first and a last one, from how people did the task.",
     "extract": "Turn a video into features: poses, or the rows of a video or image network.",

@@ -17,8 +17,8 @@ def ground(
     annotations: Annotated[Path, typer.Option("--annotations", help="Sentences with times: Charades-STA, TACoS, "
                                                                     "ActivityNet Captions, or QVHighlights.")],
     answers: Annotated[list[Path] | None, typer.Argument(help="Answers, a JSON object a line: vid, query, "
-                                                              "pred_relevant_windows [[start, end, score], …].")] = None,
-    training: Annotated[Path | None, typer.Option("--training", help="Training sentences: the best fixed spans.")] = None,
+                                                              "pred_relevant_windows [[start, end, score]].")] = None,
+    training: Annotated[Path | None, typer.Option("--training", help="Training sentences, for fixed spans.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Part to score, as the annotations name it.")] = None,
     null: Annotated[str, typer.Option("--null", help="What no answer counts: wrong, or a random span.")] = "wrong",
     bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="For the intervals.")] = 200,
@@ -43,16 +43,16 @@ def ground(
     corpus = corpus.part(split) if split else corpus
     problems = listed(corpus.problems)
     if ".txt" in annotations.name:
-        problems.append(f"{annotations}: states no durations; a video's last annotated end stands for it, which flatters "
-                        "the rows that see no video")  # fmt: skip
+        problems.append(f"{annotations}: states no durations; a video's last annotated end stands for it, which "
+                        "flatters the rows that see no video")  # fmt: skip
+    given = {name: read_answers(path) for name, path in paths.items()}
     results: dict[str, Any] = {}
     tables = []
     if paths and _is_highlights(annotations):
         results["qvhighlights"] = highlights_report(annotations, paths)
         tables.append(highlights_table(results["qvhighlights"]))
     report = grounding_report(
-        corpus, {name: read_answers(path) for name, path in paths.items()},
-        training=read_corpus(training) if training else None, together=_is_highlights(annotations),
+        corpus, given, training=read_corpus(training) if training else None, together=_is_highlights(annotations),
         null=null, repeats=bootstraps, seed=seed,  # type: ignore[arg-type]
     )  # fmt: skip
     tables.append(report.table())

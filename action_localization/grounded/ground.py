@@ -1,0 +1,169 @@
+"""A video, a motion or features in, and a sentence; the stretches that it is true of out, for each person.
+
+from action_localization.grounded.ground import GroundOptions, ground_source
+
+found = ground_source("clip.mp4", "the person waves with both hands")
+for segment in found.timeline.segments:
+    print(segment.start, segment.end, segment.score)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from action_localization.detect import DetectOptions, Kind
+from action_localization.grounded.pose import NAME, Grounded, PoseGrounder, ground_entries, load_grounder
+from action_localization.pose.features import FPS, extracted_features, person_features
+from laban.errors import LabanError
+from laban.timeline import Segment, Timeline
+from models.features import Features, read_features
+from models.formats import read_motion
+from models.motion import Motion
+from models.text.captions import clean
+from models.text.dictionary import load_dictionary
+from models.video.pose import People, Person, read_people, stream_features, streams
+from models.video.reading import Video, open_video, until
+
+MOST = 100
+"""Spans that can be asked for."""
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+@dataclass(frozen=True)
+class GroundOptions:
+    """At most `spans` for each person; `threshold` replaces the checkpoint's score from which a span is shown."""
+
+    checkpoint: str | Path = NAME
+    spans: int = 5
+    people: int = 1
+    threshold: float | None = None
+    rate: float | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.spans <= MOST:
+            raise LabanError(f"-k {self.spans}; accepted: 1 to {MOST}")
+        DetectOptions(people=self.people, threshold=self.threshold, seconds=self.seconds)
+
+
+@dataclass(frozen=True)
+class GroundedSource:
+    """`timeline` holds the spans that reach `threshold`, `candidates` the best ones whatever they score.
+
+    A segment's actor is its person, and so is the place in `curves`: how likely the sentence is true, every 0.1 s.
+    """
+
+    sentence: str
+    timeline: Timeline
+    candidates: Timeline
+    threshold: float
+    curves: tuple[Float[ndarray, " entries"], ...]
+    people: People | None = None
+    streams: tuple[tuple[Person, ...], ...] = ()
+    motion: Motion | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def persons(self) -> int | None:
+        """How many people were in view at a time, at most; None for features, which do not tell."""
+        if self.people is not None:
+            return len(self.streams)
+        return self.motion.actors if self.motion is not None else None
+
+
+def checked_sentence(sentence: str) -> tuple[str, list[str]]:
+    """The sentence in plain form, and what the user should know of it; LabanError when it says nothing."""
+    text = clean(sentence)
+    words = _WORD.findall(text)
+    if not words:
+        raise LabanError(
+            f"query {sentence!r} is empty; accepted: a sentence such as 'the person waves with both hands'"
+        )
+    long = [word for word in words if len(word) > 2 or not word.isascii()]
+    dictionary = load_dictionary()
+    strange = [word for word in long if not word.isascii() or not dictionary.knows(word)]
+    if strange and 2 * len(strange) >= len(long):
+        return text, [
+            f"query: {', '.join(strange[:5])} are no English words; the answer is a guess (accepted: English)"
+        ]
+    return text, []
+
+
+def ground_source(
+    source: str | Path | Motion | Video | Features, sentence: str, options: GroundOptions | None = None, *,
+    kind: Kind = "video", grounder: PoseGrounder | None = None, advance: Callable[[int], None] | None = None,
+) -> GroundedSource:  # fmt: skip
+    """Where a sentence is true. `kind` says what a path is (`action_localization.detect.source_kind` finds out).
+
+    Nobody in view gives empty timelines. LabanError for an empty sentence and for what cannot be read.
+    """
+    options = options or GroundOptions()
+    text, notes = checked_sentence(sentence)
+    own = grounder or load_grounder(options.checkpoint)
+    if options.threshold is not None:
+        own = replace(own, threshold=options.threshold)
+    if isinstance(source, Features) or (kind == "features" and isinstance(source, str | Path)):
+        features = source if isinstance(source, Features) else _read(source)
+        return _answered(own, text, options, [features], features.grid.seconds, notes)
+    if isinstance(source, Motion) or (kind == "motion" and isinstance(source, str | Path)):
+        motion = source if isinstance(source, Motion) else read_motion(source)
+        found = _answered(own, text, options, motion_entries(motion), motion.frames / motion.fps, notes)
+        return replace(found, motion=motion)
+    if isinstance(source, Video):
+        return _video(source, own, text, options, notes, advance)
+    with open_video(source, rate=options.rate) as video:
+        return _video(video, own, text, options, notes, advance)
+
+
+def motion_entries(motion: Motion) -> list[Features]:
+    """The detector's features of everybody in a motion."""
+    from models.motion_text.features import joints_of
+
+    everybody = []
+    for joints in joints_of(motion):
+        shape = joints.shape[:2]
+        everybody.append(person_features(joints, np.ones(shape, np.float32), np.ones(shape[0], bool), FPS))
+    return everybody
+
+
+def _video(
+    video: Video, grounder: PoseGrounder, text: str, options: GroundOptions, notes: list[str],
+    advance: Callable[[int], None] | None,
+) -> GroundedSource:  # fmt: skip
+    if options.seconds is not None:
+        video.raw = until(video.raw, options.seconds)
+    people = read_people(video, people=options.people, advance=advance)
+    rows = streams(people, options.people)
+    features = [extracted_features(stream_features(people, row, confidence=True)) for row in rows]
+    found = _answered(grounder, text, options, features, people.grid.seconds, [*video.notes, *notes])
+    return replace(found, people=people, streams=tuple(tuple(row) for row in rows))
+
+
+def _read(path: str | Path) -> Features:
+    try:
+        return extracted_features(read_features(path))
+    except LabanError as error:
+        raise LabanError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def _answered(
+    grounder: PoseGrounder, text: str, options: GroundOptions, everybody: list[Features], duration: float,
+    notes: list[str],
+) -> GroundedSource:  # fmt: skip
+    answers = [ground_entries(grounder, features, [text], most=options.spans)[0] for features in everybody]
+    candidates = [segment for actor, one in enumerate(answers) for segment in _segments(one, text, actor, duration)]
+    shown = tuple(segment for segment in candidates if segment.score >= grounder.threshold)
+    return GroundedSource(text, Timeline(shown, duration), Timeline(tuple(candidates), duration), grounder.threshold,
+                          tuple(one.curve for one in answers), notes=tuple(notes))  # fmt: skip
+
+
+def _segments(one: Grounded, text: str, actor: int, duration: float) -> list[Segment]:
+    rows = [(max(start, 0.0), min(end, duration), score) for start, end, score in one.spans]
+    return [Segment(start, end, text, actor=actor, score=score) for start, end, score in rows if end > start]
