@@ -26,6 +26,7 @@ from action_localization.weak.hierarchy import (
 from action_localization.weak.learning import WeakBatchConfig, attention_loss, label_loss, training_config
 from action_localization.weak.points import PointConfig, fit_points, likeliest_stretches, point_detect
 from action_localization.weak.pooled import PooledConfig, fit_pooled, pooled_detect
+from action_localization.weak.presets import weak_preset
 from action_localization.weak.supervision import CutConfig, classes_within, drawn_clicks, weak_videos
 from action_localization.weak.tscn import TSCNConfig, fit_tscn, tscn_detect, view_columns
 from laban.errors import LabanError
@@ -331,6 +332,13 @@ def test_odd_videos(name, toy, learnt):
     values[4] = np.inf
     with pytest.raises(LabanError, match="entries hold NaN or infinity, first 4"):
         detect(network, Features(values, video.features.grid, "toy"))
+
+
+def test_presets_fit_their_sets():
+    for system in ("mil", "tscn", "hierarchy", "points"):
+        assert weak_preset(system, "gym") == weak_preset(system, "toy") != weak_preset(system, "mocap")
+    with pytest.raises(LabanError, match="'tscm'; accepted: mil, tscn, hierarchy, points"):
+        weak_preset("tscm", "gym")
 
 
 def test_both_streams_together_see_every_column():

@@ -29,10 +29,11 @@ from action_localization.open_vocabulary.test_time import t3al_detect
 from action_localization.regimes.offline import fit_offline
 from action_localization.regimes.streams import RegimeSet, RegimeVideo
 from action_localization.spine.detect import detect_features
-from action_localization.weak.hierarchy import HierarchyConfig, fit_hierarchy, hierarchy_detect
-from action_localization.weak.points import PointConfig, fit_points, point_detect
-from action_localization.weak.pooled import PooledConfig, fit_pooled, pooled_detect
-from action_localization.weak.tscn import TSCNConfig, fit_tscn, tscn_detect
+from action_localization.weak.hierarchy import fit_hierarchy, hierarchy_detect
+from action_localization.weak.points import fit_points, point_detect
+from action_localization.weak.pooled import fit_pooled, pooled_detect
+from action_localization.weak.presets import weak_preset
+from action_localization.weak.tscn import fit_tscn, tscn_detect
 from laban.errors import LabanError
 from laban.timeline import Timeline
 from models.features import Features
@@ -93,9 +94,9 @@ def _horizon(data: RegimeSet, folder: Path, seed: int) -> Answers:
 
 
 def _weak(
-    fit: Callable[..., Any], detect: Callable[..., Timeline], config: Any, data: RegimeSet, folder: Path, seed: int
+    name: str, fit: Callable[..., Any], detect: Callable[..., Timeline], data: RegimeSet, folder: Path, seed: int
 ) -> Answers:
-    network = fit(data, config, folder, seed=seed)
+    network = fit(data, weak_preset(name, data.name), folder, seed=seed)
     return _both(data, lambda video: detect(network, video.features, duration=video.truth.duration))
 
 
@@ -152,10 +153,10 @@ ROWS: dict[str, Row] = {
     "oat": Row("online", partial(_online, fit_hat, OAT)),
     "hat": Row("online", partial(_online, fit_hat, HATConfig())),
     "action-switch": Row("online", partial(_online, fit_switch, ActionSwitchConfig())),
-    "mil": Row("weak", partial(_weak, fit_pooled, pooled_detect, PooledConfig())),
-    "tscn": Row("weak", partial(_weak, fit_tscn, tscn_detect, TSCNConfig())),
-    "hierarchy": Row("weak", partial(_weak, fit_hierarchy, hierarchy_detect, HierarchyConfig())),
-    "points": Row("weak", partial(_weak, fit_points, point_detect, PointConfig())),
+    "mil": Row("weak", partial(_weak, "mil", fit_pooled, pooled_detect)),
+    "tscn": Row("weak", partial(_weak, "tscn", fit_tscn, tscn_detect)),
+    "hierarchy": Row("weak", partial(_weak, "hierarchy", fit_hierarchy, hierarchy_detect)),
+    "points": Row("weak", partial(_weak, "points", fit_points, point_detect)),
     "frame-similarity": Row("zero-shot", partial(_zero_shot, frame_similarity), _SPOKEN, unseen=True, seeded=False),
     "t3al": Row("zero-shot", partial(_zero_shot, t3al_detect), _SPOKEN, unseen=True, seeded=False),
     "stov-tal": Row("zero-shot", _stov, _SPOKEN, unseen=True),

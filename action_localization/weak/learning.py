@@ -98,7 +98,7 @@ class WeakBatches:
     ) -> None:  # fmt: skip
         self.videos, self.config, self.seed = videos, config, seed
         self.pseudo = pseudo or [clicked(video) for video in videos]
-        self.deviation = np.concatenate([video.values for video in videos]).std(0)
+        self.noise = config.noise * np.concatenate([video.values for video in videos]).std(0)
 
     def __call__(self, step: int) -> WeakBatch:
         config = self.config
@@ -118,8 +118,8 @@ class WeakBatches:
             for number in group:
                 video, pseudo = self.videos[number], self.pseudo[number]
                 span = slice(at, at + len(video.values))
-                noise = rng.normal(0, config.noise, video.values.shape) * self.deviation
-                batch.features[row, span] = torch.from_numpy((video.values + noise).astype(np.float32))
+                noise = rng.standard_normal(video.values.shape, np.float32) * self.noise
+                batch.features[row, span] = torch.from_numpy(video.values + noise)
                 batch.mask[row, span] = True
                 batch.target[row, span] = torch.from_numpy(pseudo.target)
                 batch.frame[row, span] = torch.from_numpy(pseudo.frame)
