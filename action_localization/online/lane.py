@@ -243,7 +243,7 @@ def push_together(
                 lanes[i].take(checked[i][row])
             network = lanes[live[0]].network
             memory = stacked([lanes[i].memory for i in live])
-            rows, real = torch.stack([lanes[i].rows for i in live]), torch.stack([lanes[i].real for i in live])
+            rows, real = _stack([lanes[i].rows for i in live]), _stack([lanes[i].real for i in live])
             out, memory = network.step(rows, real, memory)
             for place, i in enumerate(live):
                 said = {name: value[place] for name, value in out.items()}
@@ -264,7 +264,12 @@ def ended(
 
 def stacked(memories: Sequence[Memory]) -> Memory:
     """Memories of single streams as one batch."""
-    return {name: torch.stack([memory[name] for memory in memories]) for name in memories[0]}
+    return {name: _stack([memory[name] for memory in memories]) for name in memories[0]}
+
+
+def _stack(values: Sequence[Tensor]) -> Tensor:
+    """One beside another; a single one is not copied."""
+    return values[0][None] if len(values) == 1 else torch.stack(list(values))
 
 
 def detect_online(network: OnlineSystem, features: Features, name: str = "stream") -> Timeline:
