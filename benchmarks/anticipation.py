@@ -120,8 +120,10 @@ def plan_rows(folder: Path, name: str, training: SequenceSet, evaluation: Sequen
             said.append(f"{'meets' if value >= figure else 'misses'} {figure}")
         if "lookup" not in row.name and "modal" not in row.name:
             print(f"  bar: {name} {row.inputs} T={row.length} {row.name}: {value:.1f} {', '.join(said)}")
-    legacy = [row for row in rows if row.length == 3 and row.name == rows[-1].name]
-    print("  legacy of the last row at T=3: " + "; ".join(f"{k} {v:.1f}" for r in legacy for k, v in r.legacy.items()))
+    for row in rows:
+        if row.legacy:
+            legacy = ", ".join(f"{measure} {value:.1f}" for measure, value in row.legacy.items())
+            print(f"  legacy: {name} {row.inputs} T={row.length} {row.name}: {legacy}")
 
 
 def shown(figure: Figure) -> str:
@@ -180,7 +182,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", choices=SETS, default=list(SETS), help="sets of procedures [all]")
     parser.add_argument("--planner", nargs="*", choices=PLANNERS, default=list(PLANNERS), help="learned planners [all]")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each planner")
-    parser.add_argument("--steps", type=int, default=500, help="steps of each training")
+    parser.add_argument("--steps", type=int, default=300, help="steps of each training")
     parser.add_argument("--protocol", choices=("A", "B"), default="A")
     parser.add_argument("--run", type=Path, default=Path("runs/plan"), help="where planners are kept: it resumes")
     asked = parser.parse_args()

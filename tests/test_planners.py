@@ -195,7 +195,7 @@ def test_probabilities_of_all_plans_of_a_task_sum_to_one(data):
 
 
 def test_learners_solve_the_toy_procedure(data, tmp_path):
-    diffusion = train_diffusion(data, replace(MTID, width=48, noise_steps=20), PlanTraining(tmp_path / "d", 120))
+    diffusion = train_diffusion(data, replace(MTID, width=32, noise_steps=20), PlanTraining(tmp_path / "d", 100))
     viterbi = train_viterbi(data, ViterbiConfig(width=32), PlanTraining(tmp_path / "v", 50))
     again = train_viterbi(data, ViterbiConfig(width=32), PlanTraining(tmp_path / "v", 50))  # found, not trained
     plans, some = given(data, 4, ends=True)
@@ -301,7 +301,7 @@ def test_goals_of_a_planning_domain(tmp_path):
     traces, truths = logistics()
     train = np.arange(len(traces)) % 4 != 0
     data = GoalTraces(15, tuple(t for t, chosen in zip(traces, train, strict=True) if chosen), truths[train])
-    net = train_recogniser(data, GoalTraining(tmp_path, 200, 32), GoalConfig(48, 64, 0.0))
+    net = train_recogniser(data, GoalTraining(tmp_path, 160, 24), GoalConfig(32, 48, 0.0))
     held = [traces[i] for i in np.flatnonzero(~train)]
     candidates = np.unique(truths, axis=0)  # every combination of places, none of them a class of the network
     truth = np.array([int((candidates == row).all(1).argmax()) for row in truths[~train]])

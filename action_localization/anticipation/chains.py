@@ -204,6 +204,16 @@ class TaskChains:
 
     def candidates(self, task: int, first: int, last: int, length: int) -> list[tuple[float, Int64[ndarray, " _"]]]:
         """Candidates with their counts, those of the chain included: its first order finds them, its second weighs."""
+        key = task, first, last, length
+        if key not in self._known:
+            self._known[key] = self._weighed(*key)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[int, int, int, int], list[tuple[float, Int64[ndarray, " _"]]]]:
+        return {}
+
+    def _weighed(self, task: int, first: int, last: int, length: int) -> list[tuple[float, Int64[ndarray, " _"]]]:
         seen = {plan[1:]: float(count) for plan, count in self._between.get((task, first, last, length), ())}
         for way in self.likeliest(task, first, last, length):
             seen.setdefault(tuple(way.tolist()), 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
@@ -39,10 +40,17 @@ def mean_over_groups(
     count = int(index.max()) + 1
     total = np.bincount(index, values, count)
     size = np.bincount(index, minlength=count).astype(np.float64)
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=repeats)
+    weights = _draws(count, repeats, seed)
     drawn = (weights @ total) / np.maximum(weights @ size, 1e-12)
     low, high = np.percentile(drawn, SURE)
     return Figure(float(np.mean(values)), float(low), float(high), len(values))
+
+
+@lru_cache(maxsize=4)
+def _draws(count: int, repeats: int, seed: int) -> Float64[ndarray, "repeats count"]:
+    """How often each group is drawn: the same for every row of a table."""
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=repeats)
+    return drawn.astype(np.float64)
 
 
 def top_hits(
