@@ -1,0 +1,1 @@
+"""Recognition of trimmed clips by text: Attentive Semantic Units over regions of the body or of a picture."""
