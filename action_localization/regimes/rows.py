@@ -13,10 +13,11 @@ import numpy as np
 from action_localization.audio.detector import FusionConfig, Reads, detections, fit_fusion
 from action_localization.audio.joining import common_width
 from action_localization.evaluation.grounding import random_spans
-from action_localization.grounded.ctrl import CTRL, fit_ctrl, ground_ctrl
-from action_localization.grounded.denoise_loc import DenoiseLoc, fit_denoise_loc, ground_denoise_loc
-from action_localization.grounded.dense import DenseGrounding, fit_dense, ground_dense
-from action_localization.grounded.moment_detr import MomentDETR, fit_moment_detr, ground_moment_detr
+from action_localization.grounded.ctrl import fit_ctrl, ground_ctrl
+from action_localization.grounded.denoise_loc import fit_denoise_loc, ground_denoise_loc
+from action_localization.grounded.dense import fit_dense, ground_dense
+from action_localization.grounded.moment_detr import fit_moment_detr, ground_moment_detr
+from action_localization.grounded.presets import grounded_preset
 from action_localization.grounded.queries import Span, video_queries
 from action_localization.online.hat import OAT, HATConfig
 from action_localization.online.horizon import HorizonConfig
@@ -122,10 +123,10 @@ def _stov(data: RegimeSet, folder: Path, seed: int) -> Answers:
 
 
 def _grounded(
-    fit: Callable[..., Any], ground: Callable[..., list[list[Span]]], config: Any, data: RegimeSet, folder: Path,
+    name: str, fit: Callable[..., Any], ground: Callable[..., list[list[Span]]], data: RegimeSet, folder: Path,
     seed: int,
 ) -> Answers:  # fmt: skip
-    network = fit(data, config, folder, seed=seed)
+    network = fit(data, grounded_preset(name, data.name), folder, seed=seed)
     spans: list[list[Span]] = []
     for video in data.test:
         spans += ground(network, video.features, [query.text for query in video_queries(video)])
@@ -161,10 +162,10 @@ ROWS: dict[str, Row] = {
     "t3al": Row("zero-shot", partial(_zero_shot, t3al_detect), _SPOKEN, unseen=True, seeded=False),
     "stov-tal": Row("zero-shot", _stov, _SPOKEN, unseen=True),
     "random-spans": Row("grounded", _random_spans),
-    "ctrl": Row("grounded", partial(_grounded, fit_ctrl, ground_ctrl, CTRL())),
-    "moment-detr": Row("grounded", partial(_grounded, fit_moment_detr, ground_moment_detr, MomentDETR())),
-    "denoise-loc": Row("grounded", partial(_grounded, fit_denoise_loc, ground_denoise_loc, DenoiseLoc())),
-    "dense": Row("grounded", partial(_grounded, fit_dense, ground_dense, DenseGrounding())),
+    "ctrl": Row("grounded", partial(_grounded, "ctrl", fit_ctrl, ground_ctrl)),
+    "moment-detr": Row("grounded", partial(_grounded, "moment-detr", fit_moment_detr, ground_moment_detr)),
+    "denoise-loc": Row("grounded", partial(_grounded, "denoise-loc", fit_denoise_loc, ground_denoise_loc)),
+    "dense": Row("grounded", partial(_grounded, "dense", fit_dense, ground_dense)),
     "visual": Row("audio-visual", partial(_audio, "visual")),
     "audio": Row("audio-visual", partial(_audio, "audio")),
     "mrav-ff": Row("audio-visual", partial(_audio, "fused")),
