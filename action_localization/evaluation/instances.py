@@ -84,6 +84,11 @@ class Instances:
             return np.zeros(len(self), bool)
         return self.label == self.labels.index(label)
 
+    def with_labels(self, labels: Iterable[str]) -> Bool[ndarray, " n"]:
+        """Which intervals carry one of the labels."""
+        wanted = set(labels)
+        return np.isin(self.label, [i for i, label in enumerate(self.labels) if label in wanted])
+
     def without_videos(self, left_out: Iterable[str]) -> Instances:
         """The intervals and names of all other videos."""
         dropped = set(left_out)

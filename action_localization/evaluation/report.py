@@ -61,6 +61,10 @@ class DetectionReport:
                      "videos)")  # fmt: skip
         return "\n".join(lines)
 
+    def average_of(self, name: str) -> float | None:
+        """The average of a row over the thresholds, from 0 to 1; None where there is no such row."""
+        return next((float(row.values[-1]) for row in self.rows if row.name == name), None)
+
     def to_json(self) -> dict[str, Any]:
         """The same as plain values, from 0 to 1."""
         columns = [f"{tiou:g}" for tiou in np.round(self.tious, 6)] + ["average"]

@@ -94,10 +94,15 @@ def sentence_of(label: str) -> str:
         return f"a person is {text}"
     if first in _verbs():
         return f"a person {inflect(first, 's')}{tail}"
-    inflected = base_forms(first, load_dictionary().irregular)[1:]
-    if any(form in _verbs() or form in load_dictionary().words["v"] for form in inflected):
+    if any(map(_is_verb, base_forms(first, load_dictionary().irregular)[1:])):
         return f"a person {text}"
     return f"a person does {text}"
+
+
+def _is_verb(word: str) -> bool:
+    """Whether a base form is a verb: of the templates, of the dictionary, or one that captions have with -ing."""
+    dictionary = load_dictionary()
+    return word in _verbs() or word in dictionary.words["v"] or {word, inflect(word, "ing")} <= dictionary.known
 
 
 @lru_cache(maxsize=1)

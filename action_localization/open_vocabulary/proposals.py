@@ -8,7 +8,7 @@ is text's business alone, so any words will do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,18 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from action_localization.open_vocabulary.similarity import Words, chances, check_rows, likeliest
+from action_localization.open_vocabulary.similarity import (
+    FrameConfig,
+    Words,
+    chances,
+    check_rows,
+    frame_similarity,
+    likeliest,
+)
 from action_localization.spine.batches import BatchConfig, FeatureBatches, TrainingVideo, training_video
 from action_localization.spine.detect import detect_features
 from action_localization.spine.network import Detector, build_network
-from action_localization.spine.nms import Candidates, SoftNMS, suppress
+from action_localization.spine.nms import Candidates, SoftNMS, join, suppress
 from action_localization.spine.systems import ActionFormer, DecodingConfig, EncoderConfig, HeadConfig, LearningConfig
 from action_localization.spine.training import training_loss
 from laban.errors import LabanError
@@ -50,6 +57,9 @@ class Labelling:
     """Score of the localizer below which a proposal is left out."""
     core: float = 1.0
     """Share of a proposal, about its middle, whose rows are looked at."""
+    runs: FrameConfig | None = field(default_factory=FrameConfig)
+    """Stretches where a label's own chance stays high are proposals too, for actions unlike any that the localizer
+    learnt from; None: the localizer's alone (paper)."""
     nms: SoftNMS = SoftNMS(sigma=0.3, keep=200)
 
 
@@ -66,7 +76,7 @@ class STOVTAL:
     noise: float = 0.1
     """Standard deviation of the noise added to the features while learning."""
     training: TrainConfig = TrainConfig(
-        steps=260, lr=2e-3, warmup=30, weight_decay=0.05, ema=0.98, precision="32-true", accelerator="cpu",
+        steps=200, lr=2e-3, warmup=30, weight_decay=0.05, ema=0.98, precision="32-true", accelerator="cpu",
         log_every=50, save_minutes=60.0,
     )  # fmt: skip
     rounds: int = 1
@@ -143,21 +153,33 @@ def stov_detect(
 def named(found: Timeline, text: Features, words: Words, config: Labelling = Labelling()) -> Timeline:
     """Proposals (their own labels are not looked at) as segments labelled by text, suppressed per label."""
     check_rows(text, words)
-    own = [s for s in found.segments if s.score >= config.least]
-    if not own or not len(text.values):
+    if not len(text.values):
         return Timeline((), found.duration)
     words = likeliest(text, words, 500)
+    parts = [_candidates(found.segments, text, words, config)]
+    if config.runs is not None:
+        place = {label: index for index, label in enumerate(words.labels)}
+        spoken = frame_similarity(text, words, config.runs).segments
+        inside = [(s.start, min(s.end, found.duration), s.score, place[s.label]) for s in spoken]
+        start, end, score, label = np.array([one for one in inside if one[0] < one[1]], np.float64).reshape(-1, 4).T
+        parts.append(Candidates(start, end, score, label.astype(np.int64)))
+    kept = suppress(join(parts), config.nms, span=max(found.duration, 1e-6))
+    every = zip(kept.start, kept.end, kept.score, kept.label, strict=True)
+    segments = (Segment(float(a), float(b), words.labels[int(k)], score=float(score)) for a, b, score, k in every)
+    return Timeline(tuple(segments), found.duration)
+
+
+def _candidates(segments: Sequence[Segment], text: Features, words: Words, config: Labelling) -> Candidates:
+    own = [s for s in segments if s.score >= config.least]
+    if not own:
+        return Candidates(np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.int64))
     each = replace(text, values=chances(text.values, words, config.scale))
     chance = pooled(each, own, config.core)
     best = np.argsort(-chance, axis=1, kind="stable")[:, : config.names]
     row = np.repeat(np.arange(len(own)), best.shape[1])
     sure = np.array([s.score for s in own])[row] ** config.power
     start, end = (np.array([getattr(s, name) for s in own])[row] for name in ("start", "end"))
-    every = Candidates(start, end, sure * chance[row, best.ravel()], best.ravel())
-    kept = suppress(every, config.nms, span=max(found.duration, 1e-6))
-    rows = zip(kept.start, kept.end, kept.score, kept.label, strict=True)
-    segments = (Segment(float(a), float(b), words.labels[int(k)], score=float(score)) for a, b, score, k in rows)
-    return Timeline(tuple(segments), found.duration)
+    return Candidates(start, end, sure * chance[row, best.ravel()], best.ravel())
 
 
 def pooled(text: Features, segments: Sequence[Segment], core: float = 1.0) -> Float[ndarray, "segments width"]:

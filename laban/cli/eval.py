@@ -11,6 +11,7 @@ import typer
 from laban.cli.eval_anticipate import anticipate
 from laban.cli.eval_ground import ground
 from laban.cli.eval_navigate import navigate
+from laban.cli.eval_open import open_vocabulary
 from laban.cli.eval_react import react
 from laban.cli.eval_timeline import timeline
 from laban.cli.options import Json, Seed, emit
@@ -28,6 +29,7 @@ app.command()(ground)
 app.command()(timeline)
 app.command()(navigate)
 app.command()(react)
+app.command("open")(open_vocabulary)
 
 Data = Annotated[Path, typer.Option("--data", help="Folder made by `laban data build`.")]
 Steps = Annotated[int, typer.Option("--steps", help="Denoising steps.", min=1)]
