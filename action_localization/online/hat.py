@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from action_localization.online.batches import MomentConfig, Moments, window_index, windows_of
 from action_localization.online.lane import Guess, Lane, Memory
 from action_localization.online.suppressor import Suppressor, SuppressorConfig
-from action_localization.online.windows import WindowConfig, WindowEncoder
+from action_localization.online.windows import SMALL, WindowConfig, WindowEncoder
 from action_localization.spine.losses import focal_loss
 from action_localization.spine.set_decoder import Memory as Read
 from action_localization.spine.set_decoder import SetDecoder, SetDecoderConfig
@@ -32,16 +32,16 @@ _TOLERANCE = 1.0
 class HATConfig:
     """HAT in a small form; the paper's has 16 + 48 rows, 16 tokens and 5 layers. Without `history` it is OAT."""
 
-    short: int = 16
+    short: int = 32
     """The latest rows, which the anchors read."""
-    history: int = 48
+    history: int = 96
     """The rows before them; 0: none (OAT)."""
     tokens: int = 8
     """That the history is compressed to."""
-    anchors: tuple[int, ...] = (4, 8, 16, 32, 64)
+    anchors: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
     """Lengths in rows of the segments that might end now."""
-    encoder: WindowConfig = WindowConfig()
-    layers: int = 2
+    encoder: WindowConfig = SMALL
+    layers: int = 1
     """Of each decoder."""
     ahead: int = 8
     """Rows from now at which the history must say what goes on."""
@@ -54,7 +54,7 @@ class HATConfig:
     threshold: float = 0.3
     overlap: float = 0.3
     suppressor: SuppressorConfig = SuppressorConfig()
-    moments: MomentConfig = MomentConfig(past=64, block=64, ahead=8, back=4)
+    moments: MomentConfig = MomentConfig(size=6, past=128, block=64, ahead=8, back=4)
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             steps=600, lr=1.5e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
@@ -68,7 +68,7 @@ class HATConfig:
         return self.short + self.history
 
 
-OAT = HATConfig(short=64, history=0, anticipation=0.0, balance=0.0)
+OAT = HATConfig(short=128, history=0, anticipation=0.0, balance=0.0, encoder=replace(SMALL, patch=4))
 """The base: one window, no history."""
 
 
@@ -84,6 +84,10 @@ class Anchored:
 
 class HAT(nn.Module):
     """An `OnlineSystem`; its memory is the best score of each class at the latest rows, for the suppressor."""
+
+    length: Tensor
+    threshold: Tensor
+    gradients: Tensor
 
     def __init__(self, config: HATConfig, features: int, classes: Sequence[str]) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from action_localization.online.batches import MomentConfig, Moments, window_index, windows_of
 from action_localization.online.lane import Guess, Lane, Memory
-from action_localization.online.windows import WindowConfig, WindowEncoder, age_code
+from action_localization.online.windows import SMALL, WindowConfig, WindowEncoder, age_code
 from action_localization.spine.losses import focal_loss
 from action_localization.spine.matching import SetLoss, SetTargets, centred, edges, generalised_iou, match
 from action_localization.spine.set_decoder import Memory as Read
@@ -31,7 +31,7 @@ class MATRConfig:
     stride: int = 2
     """Every so manieth token of a kept segment."""
     queries: int = 6
-    encoder: WindowConfig = WindowConfig()
+    encoder: WindowConfig = SMALL
     layers: int = 2
     """Of each decoder."""
     back: int = 16
@@ -45,8 +45,8 @@ class MATRConfig:
     """Weight of what the tokens of the window must say: the class that is under way. Not in the paper; the decoders
     learn from few instances a step, and slowly without it."""
     flag: float = 0.5
-    loss: SetLoss = SetLoss(label=3.0, l1=1.0, giou=0.0, diou=1.0, kind="focal")
-    moments: MomentConfig = MomentConfig(ahead=16, back=16)
+    loss: SetLoss = SetLoss(label=2.0, l1=5.0, giou=0.0, diou=2.0, kind="focal")
+    moments: MomentConfig = MomentConfig(size=6, moments=6, ahead=16, back=16)
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             steps=600, lr=1.5e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
@@ -75,6 +75,8 @@ class Said:
 class MATR(nn.Module):
     """An `OnlineSystem`; its memory is a queue of encoded segments with their ages in rows, -1 where it is empty."""
 
+    threshold: Tensor
+
     def __init__(self, config: MATRConfig, features: int, classes: Sequence[str]) -> None:
         super().__init__()
         self.config, self.features, self.classes = config, features, tuple(classes)
@@ -85,10 +87,10 @@ class MATR(nn.Module):
         self.under_way = nn.Linear(width, len(self.classes))
         nn.init.constant_(self.under_way.bias, -3.0)
         self.segment = nn.Embedding(self.regions, width)
-        shape = {"queries": 2 * config.queries, "sharing": 2, "refine": False, "width": width,
-                 "heads": config.encoder.heads, "layers": config.layers}  # fmt: skip
-        self.end_decoder = SetDecoder(SetDecoderConfig(cross_to=("window",), **shape))
-        self.start_decoder = SetDecoder(SetDecoderConfig(cross_to=("window", "memory"), **shape))
+        shape = SetDecoderConfig(queries=2 * config.queries, sharing=2, refine=False, width=width,
+                                 heads=config.encoder.heads, layers=config.layers, cross_to=("window",))  # fmt: skip
+        self.end_decoder = SetDecoder(shape)
+        self.start_decoder = SetDecoder(replace(shape, cross_to=("window", "memory")))
         self.class_head = nn.Linear(2 * width, len(self.classes))
         nn.init.constant_(self.class_head.bias, -3.0)
         self.end_head, self.start_head = _head(width, 1), _head(width, 2 * self.regions)
@@ -106,8 +108,7 @@ class MATR(nn.Module):
         kept: Float[Tensor, "n segments few width"], age: Float[Tensor, "n segments"],
     ) -> Said:  # fmt: skip
         """What is said with a memory of segments that ended `age` rows ago (-1: none)."""
-        config, width = self.config, tokens.shape[-1]
-        patch = config.encoder.patch
+        config, width, patch = self.config, tokens.shape[-1], self.config.encoder.patch
         past = torch.arange(tokens.shape[1] - 1, -1, -1.0) * patch + patch / 2
         window = Read(tokens, mask, self._code(past[None], width))
         few = kept.shape[2]
@@ -189,8 +190,7 @@ def matr_loss(network: MATR, batch: Moments, generator: torch.Generator) -> dict
     if config.dense:
         terms["dense"] = config.dense * _dense(network, tokens[:count], mask[:count], batch)
     targets = _targets(batch, config)
-    for name, value in _set_terms(said, targets, config.loss, network.regions).items():
-        terms[name] = value
+    terms |= _set_terms(said, targets, config.loss, network.regions)
     return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
 

@@ -51,6 +51,8 @@ class ActionSwitchConfig:
 class ActionSwitch(nn.Module):
     """An `OnlineSystem`; its memory is the recurrent state, and the row at which each switch turned on (-1: off)."""
 
+    threshold: Tensor
+
     def __init__(self, config: ActionSwitchConfig, features: int, classes: Sequence[str]) -> None:
         super().__init__()
         width = config.width
@@ -141,7 +143,7 @@ def switch_loss(network: ActionSwitch, batch: Moments, generator: torch.Generato
     states = switch_states(segments, batch.labels[:, 0], x.shape[1], config.switches)
     losses = []
     for order in permutations(range(config.switches)):
-        named = sum(((states >> k) & 1) << place for k, place in enumerate(order))
+        named = torch.stack([((states >> k) & 1) << place for k, place in enumerate(order)]).sum(0)
         loss = F.cross_entropy(logits.flatten(0, 1), named.flatten(), reduction="none").view(real.shape)
         losses.append((loss * real).sum(1) / real.sum(1).clamp(min=1))
     said = logits.argmax(-1)

@@ -25,6 +25,10 @@ class WindowConfig:
     """Of row embeddings."""
 
 
+SMALL = WindowConfig(width=64, hidden=128, layers=1)
+"""What a minute of one core can teach."""
+
+
 class WindowEncoder(nn.Module):
     """Rows embedded one by one, `patch` of them joined to a token, then transformer blocks over a window of tokens.
 
