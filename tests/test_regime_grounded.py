@@ -25,6 +25,7 @@ from action_localization.grounded.denoise_loc import DenoiseLoc, SpanDenoiser, g
 from action_localization.grounded.dense import DenseGrounding, fit_dense, ground_dense
 from action_localization.grounded.fusion import FusionConfig
 from action_localization.grounded.moment_detr import MomentDETR, SetGrounder, fit_moment_detr, ground_moment_detr
+from action_localization.grounded.pose import ground_entries, load_grounder
 from action_localization.grounded.queries import (
     Learning,
     QueryBatches,
@@ -34,13 +35,18 @@ from action_localization.grounded.queries import (
     optimisation,
     video_queries,
 )
+from action_localization.pose.checkpoint import stream_features
+from action_localization.pose.features import pose_rows
+from action_localization.pose.procedural import procedural_clips
+from action_localization.pose.procedural_actions import ACTIONS
+from action_localization.pose.streams import Pool, Stream, StreamConfig, make_stream
 from action_localization.regimes.streams import RegimeSet, toy_set
 from action_localization.spine.matching import SetLoss, centred, edges, generalised_iou, match, set_targets
 from action_localization.spine.set_decoder import Memory, SetDecoder, SetDecoderConfig, span_features
 from laban.errors import LabanError
 from laban.timeline import FrameGrid, Segment, Timeline
 from models.diffusion.schedule import cosine_schedule
-from models.features import Features
+from models.features import Features, write_features
 
 SMALL = FusionConfig(width=48, heads=4, layers=1)
 
@@ -276,3 +282,55 @@ def test_captions_are_matched_as_text_and_silence_is_none() -> None:
     assert match_captions(captions, "a red car in the rain") is None
     with pytest.raises(LabanError, match="no captions"):
         match_captions(Timeline((), 4.0), "walks")
+
+
+# ------------------------------------------------------------------------------------------------- embedded grounder
+
+
+@pytest.fixture(scope="module")
+def stream() -> Stream:
+    chosen = {label: ACTIONS[label] for label in ("squat", "jumping jacks", "wave", "plank")}
+    pool = Pool(procedural_clips(chosen, 2, 11, 1.0), StreamConfig(seconds=(30.0, 32.0)))
+    return make_stream(pool, (4,))
+
+
+def test_embedded_grounder_finds_what_is_there_and_says_what_is_not(stream: Stream) -> None:
+    grounder = load_grounder()
+    asked = {"squat": "someone does squats", "jumping jacks": "a person does jumping jacks", "wave": "waving a hand"}
+    there = {label: text for label, text in asked.items() if label in stream.truth.labels()}
+    nothing = ["a cat sleeps on the sofa", "the chef chops onions"]
+    features = stream_features(stream, None)
+    found = ground_entries(grounder, features, [*there.values(), *nothing])
+    for (label, _), one in zip(there.items(), found, strict=False):
+        windows = np.array([(s.start, s.end) for s in stream.truth.segments if s.label == label])
+        assert span_iou(np.array([one.spans[0][:2]]), windows).max() >= 0.5, label
+        assert one.found, (label, one.spans[0])
+    for one in found[len(there) :]:
+        assert not one.found, one.spans[0]
+    alone = ground_entries(grounder, features, [nothing[0]])[0]
+    assert np.allclose(alone.curve, found[len(there)].curve, atol=1e-5), "what else is asked changes nothing"
+    assert len(alone.curve) == len(features.values) and 0 <= alone.curve.min() <= alone.curve.max() <= 1
+
+
+def test_command_writes_spans_and_figure_and_refuses_nonsense(
+    stream: Stream, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from laban.cli import run
+
+    monkeypatch.chdir(tmp_path)
+    rows = pose_rows(stream.joints[:300], stream.confidence[:300], stream.observed[:300])
+    write_features(Features(rows, FrameGrid(20, len(rows)), "pose_confidence"), tmp_path / "some.npz")
+    assert run(["ground", "some.npz", "a person does squats", "-k", "2", "--threshold", "0", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["found"] and len(said["spans"]) == 2 and said["seconds"] == pytest.approx(15)
+    assert (tmp_path / "some.ground.png").stat().st_size > 5000 and (tmp_path / "some.ground.json").is_file()
+    assert run(["ground", "some.npz", "die Frau winkt mit beiden Händen", "--threshold", "1", "-o", "x.csv"]) == 0
+    out = capsys.readouterr()
+    assert "no English words" in out.err and "not found" in out.out and "nothing reaches 1.00" in out.out
+    for bad, word in (
+        (["  "], "is empty"),
+        (["walks", "-o", "some.npz"], "unknown"),
+        (["walks", "--people", "0"], "0"),
+    ):
+        assert run(["ground", "some.npz", *bad]) == 2
+        assert word in capsys.readouterr().err

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -59,7 +59,7 @@ class GroundingScores:
         weights = np.ones(len(self.best)) if weights is None else weights
         total = max(weights.sum(), 1e-12)
 
-        def share(hit: ndarray) -> float:
+        def share(hit: Any) -> float:
             return float(100 * (weights * hit).sum() / total)
 
         found = {

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from action_localization.evaluation.grounding import Question, score_grounding, span_iou, trivial_answers
+from action_localization.evaluation.grounding import Answer, Question, score_grounding, span_iou, trivial_answers
 from action_localization.grounded.dense import DenseAnswer, answer_loss
 from action_localization.grounded.pose import (
     NAME,
@@ -248,7 +248,8 @@ def _right(question: Question, one: Grounded) -> bool:
 
 def figures(asked: Asked, threshold: float) -> list[str]:
     """Markdown rows: R@1 and R@5, the rows that see no motion, and what is shown at the threshold."""
-    rows = {"grounder": [one.spans for one in asked.answers], **trivial_answers(asked.questions)}
+    rows: dict[str, list[Answer]] = {"grounder": [one.spans for one in asked.answers]}
+    rows |= trivial_answers(asked.questions)
     lines = ["| | R@1 .3 | R@1 .5 [95 %] | R@1 .7 | R@5 .5 | mIoU |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
     for name, answers in rows.items():
         scores = score_grounding(asked.questions, answers, null="wrong")

@@ -37,7 +37,7 @@ class SetDecoderConfig:
     refine: bool = True
     """Whether queries have spans (centre, width) that every layer refines; without, they have learned places (MATR)."""
     sharing: int = 1
-    """So many queries share a learned place: query i with i + queries / sharing and so on (MATR: class and boundary)."""
+    """So many queries share a learned place: i with i + queries / sharing and so on (MATR: class and boundary)."""
     roi: int = 0
     """Samples across each span that a dynamic convolution reads (Sparse R-CNN, DenoiseLoc); 0: attention alone."""
     dynamic: int = 8
@@ -88,7 +88,9 @@ class SetDecoder(nn.Module):
         self.content = (
             None if config.init == "carry" else nn.Parameter(torch.randn(1 if shared else count, width) * 0.02)
         )
-        self.place = self.reference = self.places = None
+        self.place: nn.Sequential | None = None
+        self.reference: nn.Parameter | None = None
+        self.places: nn.Parameter | None = None
         if config.refine:
             self.place = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, width))
             if config.init == "learned":
@@ -116,8 +118,7 @@ class SetDecoder(nn.Module):
             x = x + condition[:, None]
         contents, found = [], []
         for layer in self.layers:
-            place = self._learned(batch) if spans is None else self.place(_codes(spans, x.shape[-1]))
-            x = layer(x, place, keys, mask, chosen[0], spans)
+            x = layer(x, self._places(batch, spans), keys, mask, chosen[0], spans)
             if spans is not None:
                 refined = (_logit(spans) + layer.refine(x)).sigmoid()
                 found.append(refined)
@@ -125,7 +126,11 @@ class SetDecoder(nn.Module):
             contents.append(self.norm(x))
         return SetStates(torch.stack(contents), torch.stack(found) if found else None)
 
-    def _learned(self, batch: int) -> Tensor:
+    def _places(self, batch: int, spans: Tensor | None) -> Tensor:
+        """What tells where queries look: codes of their spans, or what was learned."""
+        if self.place is not None and spans is not None:
+            return self.place(_codes(spans, self.config.width))
+        assert self.places is not None
         return self.places.repeat(self.config.sharing, 1).expand(batch, -1, -1)
 
     def _start(self, batch: int, content: Tensor | None, spans: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -156,9 +161,10 @@ class _Layer(nn.Module):
         self.feed_forward = FeedForward(width, 2 * width)
         self.refine = None
         if config.refine:
-            self.refine = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2))
-            nn.init.zeros_(self.refine[2].weight)
-            nn.init.zeros_(self.refine[2].bias)
+            last = nn.Linear(width, 2)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.refine = nn.Sequential(nn.Linear(width, width), nn.GELU(), last)
 
     def forward(
         self, x: Tensor, place: Tensor, keys: Tensor, mask: Tensor, first: Memory, spans: Tensor | None
