@@ -47,6 +47,9 @@ PRESET = MATRConfig(
 )  # fmt: skip
 """Rows are a tenth of a second: segments of 6.4 s, and a memory of 19 s more."""
 
+CHOOSING = 20
+"""Streams of `val` that the threshold is chosen on."""
+
 
 @dataclass(frozen=True)
 class Building:
@@ -125,7 +128,7 @@ weights read motion files and people in video. {count} classes, those of `detect
   learnt from. **The weights are licensed CC BY-NC 4.0: for non-commercial use.**
 - **Command**: `python -m action_localization.online.build DATASET --run RUN -o FOLDER` (DATASET from
   `laban data build`): {steps} steps, a few minutes of one core.
-- **Threshold** {threshold:g}, the best mean of F1 and AP on streams of the `val` split.
+- **Threshold** {threshold:.2g}, the best mean of F1 and AP on {choosing} streams of the `val` split.
 - **Use**: `laban detect --online VIDEO_OR_CAMERA_OR_MOTION`.
 - CMU: the data used in this project was obtained from mocap.cs.cmu.edu. The database was created with funding from NSF
   EIA-0196217.
@@ -143,18 +146,28 @@ followed. Rows of video come a quarter of a second late, because lifting smooths
 
 
 def finish(network: MATR, building: Building, folder: Path) -> str:
-    """Choose the threshold on `val`, measure on `test`, write the checkpoint folder; the SHA-256 of the weights."""
-    dataset, config = MotionDataset.open(building.dataset), building.config
-    streams = measured_streams(dataset, "val", quiet=True)
+    """Choose the threshold on `val`, write the checkpoint folder, measure on `test`, and write the figures into its card.
+
+    Returns the SHA-256 of the weights.
+    """
+    dataset = MotionDataset.open(building.dataset)
+    streams = dict(list(measured_streams(dataset, "val", quiet=True).items())[:CHOOSING])
     rows = entries_of(streams)
-    chosen = [RegimeVideo(name, rows[name], stream.truth) for name, stream in streams.items()]
-    threshold = choose_threshold(network, chosen, THRESHOLDS)
+    choose_threshold(network, [RegimeVideo(name, rows[name], s.truth) for name, s in streams.items()], THRESHOLDS)
+    save_built(folder, network, building, "Not yet.")
+    return save_built(folder, network, building, figures(network, dataset))
+
+
+def save_built(folder: Path, network: MATR, building: Building, said: str) -> str:
+    """Write the checkpoint folder with its card; the SHA-256 of the weights."""
+    config = building.config
     card = CARD.format(
         parameters=sum(p.numel() for p in network.parameters()) / 1e6, window=config.window, memory=config.memory,
-        count=len(network.classes), observed=building.mix.observed, steps=config.training.steps, threshold=threshold,
-        figures=figures(network, dataset),
+        count=len(network.classes), observed=building.mix.observed, steps=config.training.steps, figures=said,
+        threshold=float(network.threshold), choosing=CHOOSING,
     )  # fmt: skip
-    return save_online(folder, network, card, {"extractor": EXTRACTOR, "fps": FPS, "class_version": VERSION})
+    facts = {"extractor": EXTRACTOR, "fps": FPS, "class_version": VERSION}
+    return save_online(folder, network, card, facts)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
