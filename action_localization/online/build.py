@@ -146,7 +146,7 @@ followed. Rows of video come a quarter of a second late, because lifting smooths
 
 
 def finish(network: MATR, building: Building, folder: Path) -> str:
-    """Choose the threshold on `val`, write the checkpoint folder, measure on `test`, and write the figures into its card.
+    """Choose the threshold on `val`, write the checkpoint folder, then measure on `test` and put that into its card.
 
     Returns the SHA-256 of the weights.
     """
