@@ -12,12 +12,17 @@ import torch
 from typer.testing import CliRunner
 
 from action_localization.open_vocabulary.labels import checked_labels
+from action_localization.open_vocabulary.proposals import ACTION, STOVTAL
+from action_localization.open_vocabulary.similarity import words_of
 from action_localization.recognition.checkpoint import load_recogniser
+from action_localization.recognition.head import HeadTraining, asu_detect, fit_head, head_chances, segment_regions
 from action_localization.recognition.network import ASU, SemanticUnits, label_scores, picked_units
 from action_localization.recognition.recognize import label_chances, recognize
 from action_localization.recognition.regions import BODY, body_columns, row_regions
 from action_localization.recognition.training import LabelledRegions, UnitsConfig, fit_units
 from action_localization.recognition.units import unit_bank
+from action_localization.regimes.streams import toy_set
+from action_localization.spine.network import Detector, build_network
 from laban.cli import build_app
 from laban.errors import LabanError
 from models.body.skeleton import JOINT, NUM_JOINTS
@@ -180,3 +185,26 @@ def test_shipped_recogniser_trusts_units_for_what_it_knows() -> None:
                            own.region_chances(clips, [*known, "a person juggles"], trust=1.0)[:, :4])  # fmt: skip
     with pytest.raises(LabanError, match="found none"):
         own.region_chances(clips, [])
+
+
+def test_head_names_proposals_and_learns_from_seen_classes_alone(tmp_path: Path) -> None:
+    data = toy_set(0, train=12, measured=4)
+    assert data.embed is not None
+    config = HeadTraining(units=UnitsConfig(network=ASU(width=16, heads=2), size=16, keep=1.0))
+    config = replace(config, units=replace(config.units, training=replace(config.units.training, steps=20, warmup=2)))
+    head = fit_head(data, config, tmp_path / "head", seed=0)
+    words = words_of(data.classes, data.embed, wordings=data.wordings)
+    stretches = [(video.text, segment) for video in data.test for segment in video.truth.segments]
+    regions = np.stack([segment_regions(text, segment) for text, segment in stretches if text is not None])
+    answers = head_chances(head, regions, words, config).argmax(1)
+    assert np.mean([words.labels[i] == s.label for i, (_, s) in zip(answers, stretches, strict=True)]) > 0.9
+    video = data.test[0]
+    assert video.text is not None
+    torch.manual_seed(0)
+    stov = STOVTAL(system=replace(STOVTAL().system, encoder=replace(STOVTAL().system.encoder, width=16, hidden=16)))
+    localizer = build_network(stov.system, data.width, [ACTION])
+    assert isinstance(localizer, Detector)
+    found = asu_detect(localizer, head, video.features, video.text, words, replace(config, least=0.0), stov)
+    assert found.segments and {s.label for s in found.segments} <= set(data.classes)
+    with pytest.raises(LabanError, match="no segment of x"):
+        fit_head(data, config, tmp_path / "none", seed=0, classes=["x"])
