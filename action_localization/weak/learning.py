@@ -70,19 +70,25 @@ class PseudoTruth:
 
 
 class Rows(nn.Module):
-    """Features to rows: convolutions over time with ReLU and dropout, each after the first added to what it read."""
+    """Features to rows: convolutions over time with ReLU and dropout, each after the first added to what it read.
+
+    All features are first multiplied by one number, which `fit_weak` sets so that they vary by about one.
+    """
+
+    scale: Tensor
 
     def __init__(self, features: int, config: RowConfig) -> None:
         super().__init__()
         sizes = [features] + [config.width] * config.layers
         self.layers = nn.ModuleList(TemporalConv(a, b, config.kernel) for a, b in zip(sizes, sizes[1:], strict=False))
         self.drop = nn.Dropout(config.drop)
+        self.register_buffer("scale", torch.ones(()))
 
     def forward(
         self, x: Float[Tensor, "batch time features"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch time width"]:
         """Zeros at masked entries."""
-        x = self.drop(x)
+        x = self.drop(x * self.scale)
         for number, layer in enumerate(self.layers):
             y = masked(self.drop(F.relu(layer(x))), mask)
             x = x + y if number else y
@@ -98,7 +104,8 @@ class WeakBatches:
     ) -> None:  # fmt: skip
         self.videos, self.config, self.seed = videos, config, seed
         self.pseudo = pseudo or [clicked(video) for video in videos]
-        self.noise = config.noise * np.concatenate([video.values for video in videos]).std(0)
+        self.deviation = np.concatenate([video.values for video in videos]).std(0)
+        self.noise = config.noise * self.deviation
 
     def __call__(self, step: int) -> WeakBatch:
         config = self.config
@@ -167,6 +174,9 @@ def fit_weak(
             torch.manual_seed(number)
             return loss(network, batch, generator)
 
+    for module in network.modules():
+        if isinstance(module, Rows):
+            module.scale.fill_(1 / max(float(np.sqrt(np.square(batches.deviation).mean())), 1e-6))
     network = fit(network, seeded, batches, replace(training, seed=batches.seed), folder, progress=not quiet)
     for number in range(1, rounds + 1):
         pseudo = relabel(network, batches.videos) if relabel else None

@@ -20,13 +20,13 @@ _ROWS = RowConfig(kernel=5, drop=0.2)
 _VIDEOS, _STREAMS = WeakBatchConfig(size=8, joined=1), WeakBatchConfig(size=2, joined=1)
 _SMOOTH = ThresholdConfig(smooth=5)
 _MOCAP: dict[str, Any] = {
-    "mil": PooledConfig(rows=_ROWS, batches=_VIDEOS, decoding=_SMOOTH, training=training_config(400, 3e-3)),
+    "mil": PooledConfig(rows=_ROWS, batches=_VIDEOS, decoding=_SMOOTH, training=training_config(900, 4e-3)),
     "tscn": TSCNConfig(
-        views="pose", rows=_ROWS, batches=_VIDEOS, rounds=1, decoding=_SMOOTH, training=training_config(250, 3e-3)
+        views="pose", rows=_ROWS, batches=_VIDEOS, rounds=1, decoding=_SMOOTH, training=training_config(700, 4e-3)
     ),
-    "hierarchy": HierarchyConfig(rows=_ROWS, batches=_VIDEOS, scales=4, training=training_config(400, 3e-3)),
+    "hierarchy": HierarchyConfig(rows=_ROWS, batches=_VIDEOS, scales=4, training=training_config(900, 4e-3)),
     "points": PointConfig(
-        rows=_ROWS, batches=_STREAMS, rounds=1, decoding=_SMOOTH, training=training_config(200, 3e-3)
+        rows=_ROWS, batches=_STREAMS, rounds=1, decoding=_SMOOTH, training=training_config(350, 4e-3)
     ),
 }  # fmt: skip
 """Ten rows of 217 numbers a second, 38 classes: longer kernels, smaller batches, TSCN on positions and velocities."""
