@@ -97,8 +97,8 @@ def gym_set(path: str | Path, fold: int = 0, config: GymConfig = GymConfig()) ->
     """Streams of gym clips: one of five clip-disjoint folds to measure on, the next to choose on, three to learn from.
 
     Rows are 32 principal components of either half of the I3D numbers (pictures, then flow), fitted on training clips
-    without labels, and their likeness to both neighbours; each is given twice, and a row counts as a second. Sound is
-    synthetic.
+    without labels, the likeness of rows to the one before with the first and to the one after with the second; each
+    row is given twice and counts as a second. Sound is synthetic.
     """
     clips = read_clips(path)
     folds, classes = split(clips), action_classes(clips)
@@ -111,6 +111,8 @@ def gym_set(path: str | Path, fold: int = 0, config: GymConfig = GymConfig()) ->
         replace(clip, values=np.concatenate([axes[one](pair[one]) for one in (0, 1)], 1))
         for clip, pair in zip(clips, halves, strict=True)
     ]
+    half = narrow.components
+    order = [*range(half), 2 * half, *range(half, 2 * half), 2 * half + 1]
     batches = StreamBatches([read[i] for i in train], classes, config, _SEED)
     learnt = [batches.drawn(np.random.default_rng((_SEED, fold, number))) for number in range(GYM_STREAMS)]
 
@@ -118,6 +120,7 @@ def gym_set(path: str | Path, fold: int = 0, config: GymConfig = GymConfig()) ->
         found = []
         for number, stream in enumerate(streams):
             features = as_input(stream, 0, config.repeat)
+            features = replace(features, values=features.values[:, order])
             sentences = tuple(replace(s, label=f"somebody does {s.label}") for s in stream.truth.segments)
             key = f"{name}_{number:03d}"
             found.append(RegimeVideo(key, features, stream.truth, sentences,

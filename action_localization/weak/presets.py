@@ -32,11 +32,15 @@ _MOCAP: dict[str, Any] = {
 """Ten rows of 217 numbers a second, 38 classes: longer kernels, smaller batches, TSCN on positions and velocities."""
 
 
+_GYM = {**_DEFAULT, "tscn": TSCNConfig(views="halves")}
+"""Pictures and flow are the two halves of a row."""
+
+
 def weak_preset(system: str, data: str) -> Any:
     """The configuration of a system (mil, tscn, hierarchy, points) for a set; LabanError for another system.
 
-    Sets without one of their own get the defaults, which are those of gym streams.
+    Sets without one of their own get the defaults, which were chosen on gym streams.
     """
     if system not in _DEFAULT:
         raise LabanError(f"weak system {system!r}; accepted: {', '.join(_DEFAULT)}")
-    return (_MOCAP if data == "mocap" else _DEFAULT)[system]
+    return {"mocap": _MOCAP, "gym": _GYM}.get(data, _DEFAULT)[system]
