@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from action_localization.anticipation.anticipator import Anticipator, learn_anticipator
 from action_localization.anticipation.distances import pair_distances, prefix_distances
@@ -19,6 +20,9 @@ from action_localization.anticipation.language.antgpt import INFER, Asking, prom
 from action_localization.anticipation.language.backends import Embedded, Remembered, Served
 from action_localization.anticipation.language.local import END, trie_of
 from action_localization.anticipation.language.prompts import Prompt, caption_lines, marginal, pool_of
+from action_localization.anticipation.multilabel import multilabel_report, spread_report, still_to_come
+from action_localization.anticipation.network import ModelConfig
+from action_localization.anticipation.observed import HeadTraining, RowVideo, from_rows, recognised, train_head
 from action_localization.anticipation.prior import PriorSettings
 from action_localization.anticipation.refine import refined
 from action_localization.anticipation.rollout import expected_costs
@@ -26,9 +30,12 @@ from action_localization.anticipation.sequences import SequenceSet, read_sequenc
 from action_localization.anticipation.steered import goal_factor, steered
 from action_localization.anticipation.vocabulary import SENTENCE, Vocabulary, stem
 from laban.cli import run
+from laban.cli.foreshowing import past_of
 from laban.errors import LabanError
 from laban.timeline import Segment, Timeline
+from models.motion import Motion
 from models.text.chat import ChatServer
+from viz.foreseen import Side, draw_foreseen
 
 TEA = ("boil water", "take cup", "pour water", "add tea", "stir tea", "serve tea")
 EGG = ("take pan", "pour oil", "crack egg", "fry egg", "add salt", "serve egg")
@@ -298,3 +305,93 @@ def test_the_command_with_goal_captions_and_a_server(training, server, tmp_path,
     assert 'Captions: ["Ignore the rules' in sent and sent.count("Observed actions:") == 9
     assert run([*common, "--lm", str(tmp_path / "none.gguf")]) == 2
     assert "accepted: embedded, a URL" in capsys.readouterr().err
+
+
+def test_past_and_future_are_drawn_side_by_side(tmp_path):
+    past = Motion(np.tile(np.eye(3), (1, 6, 55, 1, 1)), np.zeros((1, 6, 3)), 30.0)
+    draw_foreseen(Side(past, "seen"), Side(past, "foreseen: walk"), tmp_path / "both.png", height=96, quiet=True)
+    picture = np.asarray(Image.open(tmp_path / "both.png").convert("RGB")).astype(int)
+    half = picture.shape[1] // 2
+    solid, ghost = (np.abs(side - side[2, 60]).sum(2).max() for side in (picture[20:, :half], picture[20:, half + 2 :]))
+    assert picture.shape[0] == 96 and 0 < ghost < solid  # the ghost lets the studio through
+    with pytest.raises(LabanError, match="1 s of motion were seen; accepted: at least three frames"):
+        past_of(Motion(past.rotations, past.root, 1.0), 1.0)
+
+
+def test_showing_needs_a_motion_and_a_picture(tmp_path, capsys):
+    score = tmp_path / "seen.csv"
+    score.write_text("start,end,label\n0,1,walk\n")
+    assert run(["anticipate", str(score), "--show", str(tmp_path / "x.doc")]) == 2
+    assert "format '.doc' is unknown; accepted: .mp4" in capsys.readouterr().err
+    assert run(["anticipate", str(score), "--show", str(tmp_path / "x.mp4")]) == 2
+    assert "holds no motion; accepted: a motion file, or a video" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------- readers, rows and other measures
+
+
+def test_ego4d_is_read_in_the_order_of_its_numbers_with_full_names(tmp_path):
+    def clip(number: int, start: float, verb: str, noun: str) -> dict[str, Any]:
+        return {"clip_uid": "c", "action_idx": number, "action_clip_start_sec": start, "action_clip_end_sec": start + 1,
+                "verb": verb, "noun": noun}  # fmt: skip
+
+    take, cut = "take_(pick,_grab,_get)", "cut_(trim,_slice)"
+    clips = [clip(2, 4.0, cut, "apple"), clip(0, 5.0, take, "knife_(blade)"), clip(1, 3.0, take, "apple")]
+    path = tmp_path / "fho_lta_train.json"
+    path.write_text(json.dumps({"version": "v2", "split": "train", "clips": clips}))
+    found = read_sequences(path)
+    assert [s.label for s in found.sequences[0].timeline.segments] == [f"{take} knife_(blade)", f"{take} apple",
+                                                                       f"{cut} apple"]  # fmt: skip
+    assert found.vocabulary.names[found.vocabulary.action("grab the blade")] == f"{take} knife_(blade)"
+    path.write_text(json.dumps({"split": "test", "clips": [{"clip_uid": "c", "action_idx": 0}]}))
+    with pytest.raises(LabanError, match="has no verb and noun .a test file"):
+        read_sequences(path)
+
+
+def test_epic_55_is_read_with_and_without_its_class_tables(tmp_path):
+    head = (
+        "uid,participant_id,video_id,narration,start_timestamp,stop_timestamp,start_frame,stop_frame,verb,verb_class,"
+        "noun,noun_class,all_nouns,all_noun_classes\n"
+    )
+    rows = "0,P01,P01_01,grab mug,00:00:01.00,00:00:02.00,1,2,grab,0,mug,1,['mug'],[1]\n"
+    path = tmp_path / "EPIC_train_action_labels.csv"
+    path.write_text(head + rows)
+    assert read_sequences(path).vocabulary.names == ("grab mug",)
+    (tmp_path / "EPIC_verb_classes.csv").write_text("verb_id,class_key,verbs\n0,take,\"['take', 'grab']\"\n")
+    nouns = "noun_id,class_key,nouns\n0,pan,['pan']\n1,cup,\"['cup', 'mug']\"\n"
+    (tmp_path / "EPIC_noun_classes.csv").write_text(nouns)
+    found = read_sequences(path)
+    assert found.vocabulary.names == ("take cup",) and found.vocabulary.action("grab a mug") == 0
+
+
+def test_what_is_still_to_come_is_ranked_by_map(training, learnt):
+    report = multilabel_report(training, training, {"prior": learnt.prior}, level="action", frequent=4)
+    by_name = {row.name: row.figures["mAP all"].value for row in report.rows}
+    assert by_name["prior"] > by_name["most frequent"] and by_name["prior"] > by_name["seen before"]
+    still = still_to_come(training, 0.5, "verb")
+    assert still.positive.shape == (12, len(training.vocabulary.verbs)) and still.positive.any(1).all()
+
+
+def test_plans_spread_is_reported_with_and_without_the_task(training):
+    report = spread_report(training, training, 3)
+    row = report.rows[1].figures
+    assert row["NLL"].value < 1.5 and row["mode recall"].value > 0.9 and "1500 draws" in report.about
+
+
+def test_a_head_on_rows_learns_what_a_recogniser_saw(training, tmp_path):
+    rng, classes = np.random.default_rng(0), (*training.vocabulary.names, "SIL")
+    videos = []
+    for one in training.sequences:
+        odds = rng.normal(size=(40, len(classes)))
+        for action, segment in zip(one.actions, one.timeline.segments, strict=True):
+            odds[int(2 * segment.start) : int(2 * segment.end), action] += 9
+        rows = odds - np.log(np.exp(odds).sum(1, keepdims=True))
+        videos.append(RowVideo(one, rows.astype(np.float32), classes, 2.0))
+    assert recognised(videos[1], training.vocabulary, 12.0, 1.0)[:2].tolist() == list(training.sequences[1].actions[:2])
+    sizes = ModelConfig(32, 1, 2, 32, 0.0, 40, len(classes))
+    network = train_head(videos, training.vocabulary, HeadTraining(tmp_path / "run", 40, model=sizes))
+    assert network is not None
+    found = from_rows(videos, network)
+    right = float((found.probabilities.argmax(1) == found.truth).mean())
+    common = float((np.bincount(found.truth).max()) / len(found.truth))
+    assert right > common + 0.2, (right, common)

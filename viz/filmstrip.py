@@ -64,7 +64,7 @@ def filmstrip(motion: Motion, count: int, look: Look, *, body: BodyModel | None 
     camera, places = _line_up(joints, azimuth, look.size, bottom=0.085 if labels else 0.04)
     shift = places - _middles(joints)
     poses = cast.at(motion, frames.tolist())
-    meshes = [_moved(mesh, shift[i]) for i, pose in enumerate(poses) for mesh in pose]
+    meshes = look.seen([_moved(mesh, shift[i]) for i, pose in enumerate(poses) for mesh in pose])
     picture = _picture(meshes, camera, look)
     if labels:
         feet = camera.project(places * [1.0, 0.0, 1.0], look.size)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,8 @@ class Look:
     skeleton: bool = False
     contacts: bool = False
     """Colour where people touch one another."""
+    opacity: float = 1.0
+    """Of the people: below 1 they are ghosts."""
     studio: Studio = STUDIO
     room: Room | None = None
 
@@ -70,6 +72,10 @@ class Look:
             return lambda frame: []
         room, opacities = self.room, self.room.opacities(path, joints, fps)
         return lambda frame: room.meshes(opacities[frame])
+
+    def seen(self, meshes: list[Mesh]) -> list[Mesh]:
+        """People as faint as they are to be."""
+        return meshes if self.opacity == 1 else [replace(mesh, opacity=self.opacity) for mesh in meshes]
 
     def lit(self, azimuth: float) -> Studio:
         """The studio with its lights where they belong for a camera at this azimuth."""
@@ -118,7 +124,7 @@ def shots(motion: Motion, look: Look, *, body: BodyModel | None = None) -> Gener
     try:
         with closing(cast.frames(motion)) as frames:
             for frame, meshes in enumerate(frames):
-                yield renderer.render([*scenery(frame), *meshes], path[frame], studio)
+                yield renderer.render([*scenery(frame), *look.seen(meshes)], path[frame], studio)
     finally:
         renderer.close()
 

@@ -152,8 +152,8 @@ def sample_futures(
 
 @dataclass(frozen=True)
 class Search:
-    """How K futures are chosen: `samples` possible worlds drawn at `temperature`, and candidates drawn at `sharp`; then up
-    to `changes` actions of each future are replaced. `levels` weigh verbs, nouns and actions."""
+    """How K futures are chosen: `samples` possible worlds drawn at `temperature`, and candidates drawn at `sharp`; then
+    up to `changes` actions of each future are replaced. `levels` weigh verbs, nouns and actions."""
 
     samples: int = 48
     temperature: float = 1.0

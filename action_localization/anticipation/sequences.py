@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from action_localization.anticipation.vocabulary import Vocabulary, merged, split_name
 from action_localization.data.corpus import Corpus, Problem
+from action_localization.data.forecasting import epic55_words, lta_words
 from action_localization.data.layouts import read_corpus
 from action_localization.data.options import ReadOptions
 from action_localization.data.procedure import crosstask_names, crosstask_tasks
@@ -185,8 +186,16 @@ def _vocabulary(path: Path, corpus: Corpus, pieces: Mapping[str, tuple[Timeline,
         everything = tuple(dict.fromkeys([*known, *names]))
         pairs = tuple((verbs[known[n][0]], nouns[known[n][1]]) if n in known else split_name(n) for n in everything)
         return Vocabulary(everything, pairs, verb_words, noun_words)
+    if corpus.name == "ego4d-lta":
+        parts = [tuple(name.split(" ", 1)) for name in names]
+        pairs = tuple((verb, noun) for verb, noun in parts)
+        words = [lta_words(tuple(dict.fromkeys(column))) for column in zip(*pairs, strict=True)]
+        return Vocabulary(names, pairs, words[0], words[1])
+    if corpus.name.startswith("epic55"):
+        words55 = epic55_words(open_source(path))
+        (verbs, verb_words), (nouns, noun_words) = words55["verb"], words55["noun"]
     used = dict.fromkeys(s.label for timeline, _ in pieces.values() for s in timeline.segments)
-    return Vocabulary(tuple(dict.fromkeys([*names, *used])))
+    return Vocabulary(tuple(dict.fromkeys([*names, *used])), (), verb_words, noun_words)
 
 
 def _epic_actions(path: Path, verbs: tuple[str, ...], nouns: tuple[str, ...]) -> dict[str, tuple[int, int]]:

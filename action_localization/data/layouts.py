@@ -9,6 +9,7 @@ from action_localization.data import (
     charades,
     database,
     events,
+    forecasting,
     frames,
     kitchen,
     procedure,
@@ -29,6 +30,7 @@ TABLES: dict[str, Reader] = {
     "video,type,type_idx,": thumos.read_table,
     "video-name,t-init,": thumos.read_table,
     "narration_id,": kitchen.read_epic,
+    "uid,participant_id,video_id,": forecasting.read_epic55,
     "id,subject,": charades.read,
     "filename\t": events.read_avvp,
 }
@@ -77,6 +79,8 @@ def _json(source: Source) -> Reader:
         raise _unknown(source, document)
     if database.recognise(document) or document.get("database") == {}:
         return database.read
+    if isinstance(document.get("clips"), list) and document["clips"] and "action_idx" in document["clips"][0]:
+        return forecasting.read_ego4d_lta
     if isinstance(document.get("videos"), list):
         return kitchen.read_ego4d
     if isinstance(document.get("videos"), dict) and "action_ids" in document:

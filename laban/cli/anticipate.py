@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from laban.cli import anticipating
+from laban.cli import anticipating, foreshowing
 from laban.cli.options import Json, Seed, emit
 from laban.errors import LabanError
 from laban.timeline import Timeline, clock
 
 if TYPE_CHECKING:
     from action_localization.anticipation.anticipator import Anticipator, Foreseen
+    from models.motion import Motion
 
 FIGURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 SCORES = (".json", ".csv", ".tsv", ".vtt", ".srt")
@@ -47,6 +48,8 @@ def command(
     plan: Annotated[bool, typer.Option("--plan", help="Have the whole procedure planned before the future.")] = False,
     captions: Annotated[Path | None, typer.Option(help="Captions as context for --lm (vtt srt csv json txt).")] = None,
     examples: Annotated[Path | None, typer.Option(help="Annotations from which examples for --lm are chosen.")] = None,
+    show: Annotated[Path | None, typer.Option(help="Of a motion or a video: mp4 gif png of the motion seen and, as a "
+                                                   "ghost, of the next action generated from its last pose.")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -54,7 +57,10 @@ def command(
     if checkpoint is not None and learn is not None:
         raise LabanError("--checkpoint and --learn exclude each other; name one")
     outputs = plan_outputs(source, output)
+    foreshowing.check_show(show)
     observed = observe(source, name)
+    if show is not None and observed.motion is None:
+        raise LabanError(f"--show {show}: {source} holds no motion; accepted: a motion file, or a video of a person")
     begun = time.perf_counter()
     from action_localization.anticipation.anticipator import read_history
 
@@ -71,6 +77,11 @@ def command(
     spent = time.perf_counter() - begun
     followed = observed.timeline if until is not None else None
     files = write_all(outputs, found, f"{observed.name}: after {clock(found.now)} ({chosen})", followed)
+    if show is not None and observed.motion is not None:
+        label, chance = found.following[0]
+        ahead = (label, chance, float(anticipator.seconds[anticipator.vocabulary.action(label)]))
+        said.append(foreshowing.show(observed.motion, found.now, ahead, show, seed=seed, quiet=json))
+        files.append(str(show))
     for note in notes:
         print(f"laban: {note}", file=sys.stderr)
     result = {**results(source, chosen, found, files, notes, spent), "language": said}
@@ -84,6 +95,7 @@ class Observed:
     name: str
     timeline: Timeline
     notes: tuple[str, ...] = ()
+    motion: Motion | None = None
 
 
 def plan_outputs(source: str, outputs: list[Path] | None) -> tuple[Path, ...]:
@@ -126,7 +138,7 @@ def observe(source: str, name: str | None) -> Observed:
 
         with open_video(source) as video, stoppable(video):
             found = detect_video(video, options)
-    return Observed(short, found.timeline, tuple(f"{source}: {note}" for note in found.notes))
+    return Observed(short, found.timeline, tuple(f"{source}: {note}" for note in found.notes), found.motion)
 
 
 def _written(path: Path, name: str | None) -> Observed:
