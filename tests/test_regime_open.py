@@ -200,7 +200,7 @@ SMALL = STOVTAL(
     ),
     batch=BatchConfig(size=8, frames=64, shrink=0.8), rounds=1,
 )  # fmt: skip
-SMALL = replace(SMALL, training=replace(SMALL.training, steps=50, lr=6e-3, warmup=5, ema=0.9),
+SMALL = replace(SMALL, training=replace(SMALL.training, steps=80, lr=6e-3, warmup=5, ema=0.9),
                 labelling=Labelling(scale=20.0, runs=None))  # fmt: skip
 
 
@@ -222,14 +222,15 @@ def test_stov_learns_where_actions_are_and_text_names_unseen_ones(toy: RegimeSet
     words = zero_shot_words(toy)
     assert words.labels == toy.unseen and len(words.others) == len(toy.seen)
     truth = {video.name: only(video, toy.unseen).truth for video in toy.test}
-    found, plain = {}, {}
+    found, random = {}, {}
     for video in toy.test:
         assert video.text is not None
         found[video.name] = stov_detect(network, video.features, video.text, words, SMALL)
-        plain[video.name] = frame_similarity(video.text, words, FRAMES)
+        shuffled = replace(video.text, values=np.random.default_rng(0).permutation(video.text.values))
+        random[video.name] = stov_detect(network, video.features, shuffled, words, SMALL)
         assert set(found[video.name].labels()) <= set(toy.unseen)
-    ours, theirs = (evaluate_detection(truth, rows, "thumos14").average for rows in (found, plain))
-    assert ours > 0.5 and ours > theirs
+    ours, blind = (evaluate_detection(truth, rows, "thumos14").average for rows in (found, random))
+    assert ours > 0.3 and ours > 3 * blind  # a held-out class, named by text that matters
     own = pseudo_labels(network, toy.train[0], toy.seen, SMALL)
     people = only(toy.train[0], toy.seen).truth.segments
     assert set(people) <= set(own.segments) and network.classes == ("action",)
