@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", choices=SETS, default=list(SETS), help="sets of procedures [all]")
     parser.add_argument("--planner", nargs="*", choices=PLANNERS, default=list(PLANNERS), help="learned planners [all]")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each planner")
-    parser.add_argument("--steps", type=int, default=300, help="steps of each training")
+    parser.add_argument("--steps", type=int, default=500, help="steps of each training")
     parser.add_argument("--protocol", choices=("A", "B"), default="A")
     parser.add_argument("--run", type=Path, default=Path("runs/plan"), help="where planners are kept: it resumes")
     asked = parser.parse_args()

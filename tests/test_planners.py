@@ -55,7 +55,7 @@ from action_localization.anticipation.planners.learn import (
     train_viterbi,
 )
 from action_localization.anticipation.planners.report import PlanReport, plan_data, plan_table
-from action_localization.anticipation.planners.rows import asked, chain_rows, filler_rows, modal_rows
+from action_localization.anticipation.planners.rows import asked, by_viterbi, chain_rows, filler_rows, modal_rows
 from action_localization.anticipation.planners.viterbi_net import (
     ViterbiConfig,
     ViterbiPlanner,
@@ -206,7 +206,7 @@ def test_learners_solve_the_toy_procedure(data, tmp_path):
     assert (found == plans).all(1).mean() >= best > (modal == plans).all(1).mean() + 0.2
     assert (viterbi.plan(some) == plans).all(1).mean() >= best
     np.testing.assert_array_equal(viterbi.plan(some), again.plan(some))
-    both = chain_rows(data.chains, data.tasks(4), plans[:, [0, -1]], 4, viterbi, some, 5.0)
+    both = chain_rows(data.chains, data.tasks(4), plans[:, [0, -1]], 4, by_viterbi(viterbi, some), 5.0)
     assert (both == plans).all(1).mean() >= best
     _, unseen = given(data, 4, ends=False)
     found = denoise_plans(diffusion, unseen, torch.Generator(), spread=0.0).argmax(2).numpy()
@@ -230,7 +230,8 @@ def test_the_table_has_every_row_and_resumes(tmp_path):
     names = [row.name for row in rows if row.inputs == "ends"]
     assert [name.partition(" (")[0] for name in names] == [
         "modal plan of the task", "filler lookup", "n-gram chain + Viterbi", "counts and chain", "PDPP",
-        "PDPP + Viterbi", "ViterbiPlanNet-like", "counts, chain and ViterbiPlanNet-like"]  # fmt: skip
+        "PDPP + Viterbi", "counts, chain and PDPP", "ViterbiPlanNet-like",
+        "counts, chain and ViterbiPlanNet-like"]  # fmt: skip
     assert all(0 <= row.figures["SR"].low <= row.figures["SR"].high <= 100 for row in rows)
     assert list(plan_table(training, toy(5), vectors, report)) == rows
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from jaxtyping import Float32
 from numpy import ndarray
 
-from action_localization.anticipation.chains import Protocol, TaskChains, learn_chains, plan_windows
+from action_localization.anticipation.chains import TRUST, Protocol, TaskChains, learn_chains, plan_windows
 from action_localization.anticipation.plan_measures import success
 from action_localization.anticipation.planners.diffusion import MASKED_PDPP, MTID, PDPP, DiffusionConfig, PlanDenoiser
 from action_localization.anticipation.planners.given import NOISE, text_observations
@@ -27,6 +27,8 @@ from action_localization.anticipation.planners.rows import (
     PlanRow,
     Plans,
     asked,
+    by_places,
+    by_viterbi,
     chain_rows,
     diffusion_odds,
     filler_rows,
@@ -57,10 +59,10 @@ class PlanReport:
     protocol: Protocol = "A"
     noise: float = NOISE
     seeds: int = 3
-    steps: int = 300
+    steps: int = 500
     spread: float = 0.0
     """Noise that diffusion begins with; 0 begins at the middle. Chosen on held-out training videos of CrossTask."""
-    refined: float = 1.0
+    refined: float = 1.5
     """What transitions count when a diffusion planner's rows go through Viterbi."""
     planners: tuple[str, ...] = (*DIFFUSION, VITERBI)
     quiet: bool = True
@@ -128,8 +130,9 @@ def best_trust(training: SequenceSet, vectors: Float32[ndarray, "actions observe
 
 
 def _diffusion(name: str, config: DiffusionConfig, learn: PlanData, report: PlanReport,
-               rows: Callable[[str, list[Planner]], Iterator[PlanRow]]) -> Iterator[PlanRow]:  # fmt: skip
-    """Rows of a diffusion planner, by itself, and Viterbi over what each place says by itself."""
+               rows: Callable[..., Iterator[PlanRow]]) -> Iterator[PlanRow]:  # fmt: skip
+    """Rows of a diffusion planner, by itself; Viterbi over what each place says by itself; and among
+    the plans of counts and chain."""
     table = padded_chains(learn.chains)
 
     def alone(one: Asked, length: int, network: PlanDenoiser, seed: int) -> Plans:
@@ -139,11 +142,17 @@ def _diffusion(name: str, config: DiffusionConfig, learn: PlanData, report: Plan
         odds = diffusion_odds(network, one.given, seed, 0.0, 1)
         return refine(odds, one.tasks, table, report.refined)
 
+    def chosen(one: Asked, length: int, network: PlanDenoiser, seed: int) -> Plans:
+        weigh = by_places(diffusion_odds(network, one.given, seed, 0.0, 1))
+        return chain_rows(learn.chains, one.tasks, one.nearest, length, weigh, TRUST)
+
     networks = [train_diffusion(learn, config, _run(report, name.lower(), seed)) for seed in range(report.seeds)]
     plain: list[Planner] = [partial(alone, network=one, seed=seed) for seed, one in enumerate(networks)]
     refined: list[Planner] = [partial(through, network=one, seed=seed) for seed, one in enumerate(networks)]
     yield from rows(name, plain)
     yield from rows(f"{name} + Viterbi", refined)
+    among: list[Planner] = [partial(chosen, network=one, seed=seed) for seed, one in enumerate(networks)]
+    yield from rows(f"counts, chain and {name} ({TRUST:g})", among, ("ends",))
 
 
 def _by_viterbi(network: ViterbiPlanner) -> Planner:
@@ -151,7 +160,7 @@ def _by_viterbi(network: ViterbiPlanner) -> Planner:
 
 
 def _combined(chains: TaskChains, network: ViterbiPlanner, trust: float) -> Planner:
-    return lambda one, length: chain_rows(chains, one.tasks, one.nearest, length, network, one.given, trust)
+    return lambda one, length: chain_rows(chains, one.tasks, one.nearest, length, by_viterbi(network, one.given), trust)
 
 
 def _first_order(chains: TaskChains, one: Asked, length: int) -> Plans:

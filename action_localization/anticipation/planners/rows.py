@@ -112,45 +112,62 @@ def filler_rows(chains: TaskChains, tasks: Int64[ndarray, " plans"], ends: Int64
     return np.array(rows, np.int64)
 
 
-def chain_rows(chains: TaskChains, tasks: Int64[ndarray, " plans"], ends: Int64[ndarray, "plans 2"], length: int,
-               network: ViterbiPlanner | None = None, given: Given | None = None,
-               trust: float = 0.0) -> Plans:  # fmt: skip
-    """The default planner: training plans between two steps by their counts, and the chain's (`TaskChains.ranked`).
-
-    With a network its probabilities of the same candidates count `trust` more training plans.
-    """
-    found = filler_rows(chains, tasks, ends, length)
-    keys: dict[tuple[int, int, int], list[int]] = {}
-    for row, (task, (first, last)) in enumerate(zip(tasks.tolist(), ends.tolist(), strict=True)):
-        if first in chains.steps[task] and last in chains.steps[task] and not (length == 2 and first == last):
-            keys.setdefault((task, first, last), []).append(row)
-    candidates = {key: chains.candidates(*key, length) for key in keys}
-    chance = _by_network(network, given, keys, candidates, trust)
-    for key, rows in keys.items():
-        ways = candidates[key]
-        scores = [count + chance.get((key, place), 0.0) for place, (count, _) in enumerate(ways)]
-        found[rows] = ways[int(np.argmax(scores))][1]
-    return found
-
+Weigh = Callable[[Int64[ndarray, " ways"], Plans], ndarray]
+"""(rows of the conditions, a plan for each) -> a log-score of each, comparable within a row."""
 
 Key = tuple[int, int, int]
 
 
-def _by_network(
-    network: ViterbiPlanner | None, given: Given | None, keys: Mapping[Key, list[int]],
-    candidates: Mapping[Key, Sequence[tuple[float, ndarray]]], trust: float,
-) -> dict[tuple[Key, int], float]:  # fmt: skip
-    """`trust` times the network's probability of every candidate."""
-    if network is None or given is None or trust == 0:
-        return {}
-    names = [(key, place) for key in keys for place in range(len(candidates[key]))]
-    plans = torch.from_numpy(np.stack([candidates[key][place][1] for key, place in names]))
-    rows = torch.tensor([keys[key][0] for key, _ in names])
-    found = []
-    with torch.inference_mode():
-        for part in torch.arange(len(names)).split(LARGEST_BATCH):
-            found += network.log_probability(given.rows(rows[part]), plans[part]).exp().tolist()
-    return {name: trust * chance for name, chance in zip(names, found, strict=True)}
+def chain_rows(
+    chains: TaskChains, tasks: Int64[ndarray, " plans"], ends: Int64[ndarray, "plans 2"], length: int,
+    weigh: Weigh | None = None, trust: float = 0.0,
+) -> Plans:  # fmt: skip
+    """The default planner: training plans between two steps by their counts, and the chain's (`TaskChains.ranked`).
+
+    With `weigh` a learned planner's probabilities of the same candidates count as `trust` more training plans (KEPP has
+    such plans of a graph for a condition; here they are what is chosen from).
+    """
+    found = filler_rows(chains, tasks, ends, length)
+    keys: dict[Key, list[int]] = {}
+    for row, (task, (first, last)) in enumerate(zip(tasks.tolist(), ends.tolist(), strict=True)):
+        if first in chains.steps[task] and last in chains.steps[task] and not (length == 2 and first == last):
+            keys.setdefault((task, first, last), []).append(row)
+    candidates = {key: chains.candidates(*key, length) for key in keys}
+    scores = {key: np.array([count for count, _ in ways]) for key, ways in candidates.items()}
+    if weigh is not None and trust > 0 and keys:
+        rows = np.concatenate([np.full(len(ways), keys[key][0]) for key, ways in candidates.items()])
+        plans = np.stack([way for ways in candidates.values() for _, way in ways])
+        values, at = weigh(rows, plans), 0
+        for key, ways in candidates.items():
+            own = np.exp(values[at : at + len(ways)] - values[at : at + len(ways)].max())
+            scores[key] = scores[key] + trust * own / own.sum()
+            at += len(ways)
+    for key, rows_of in keys.items():
+        found[rows_of] = candidates[key][int(scores[key].argmax())][1]
+    return found
+
+
+def by_viterbi(network: ViterbiPlanner, given: Given) -> Weigh:
+    """Candidates by their probability in the network's chain."""
+
+    def weigh(rows: Int64[ndarray, " ways"], plans: Plans) -> ndarray:
+        found = []
+        with torch.inference_mode():
+            for part in torch.arange(len(rows)).split(LARGEST_BATCH):
+                some = given.rows(torch.from_numpy(rows)[part])
+                found.append(network.log_probability(some, torch.from_numpy(plans)[part]).numpy())
+        return np.concatenate(found)
+
+    return weigh
+
+
+def by_places(odds: Float32[ndarray, "plans length actions"]) -> Weigh:
+    """Candidates by what a diffusion planner says of every place."""
+
+    def weigh(rows: Int64[ndarray, " ways"], plans: Plans) -> ndarray:
+        return odds[rows[:, None], np.arange(plans.shape[1]), plans].sum(1)
+
+    return weigh
 
 
 def diffusion_odds(
