@@ -29,7 +29,7 @@ from action_localization.open_vocabulary.protocol import draw_splits, externally
 from action_localization.open_vocabulary.rows import RowConfig, text_rows
 from action_localization.open_vocabulary.similarity import FrameConfig, Words, frame_similarity, words_of
 from action_localization.open_vocabulary.test_time import T3AL, agreeing, pick, t3al_detect
-from action_localization.regimes.streams import RegimeSet, only, toy_set
+from action_localization.regimes.streams import RegimeSet, RegimeVideo, only, toy_set
 from action_localization.spine.batches import BatchConfig
 from action_localization.spine.systems import ActionFormer, EncoderConfig, HeadConfig
 from laban.cli import run
@@ -215,6 +215,14 @@ def test_people_s_labels_hold_no_entry_of_a_held_out_class(toy: RegimeSet) -> No
         assert len(rows) == (~hidden).sum() and np.array_equal(rows, video.features.values[~hidden])
         assert {s.label for _, _, truth in parts for s in truth.segments} <= set(toy.seen)
         assert all(truth.duration == pytest.approx(part.grid.seconds) for _, part, truth in parts)
+
+
+def test_streams_are_cut_where_held_out_actions_overlap() -> None:
+    features = Features(np.arange(20, dtype=np.float32)[:, None], FrameGrid(1.0, 20), "test")
+    truth = Timeline((Segment(2, 12, "new"), Segment(4, 6, "new"), Segment(11, 14, "new"), Segment(15, 18, "old")), 20)
+    parts = pieces(RegimeVideo("v", features, truth), ("old",), 0.0)
+    assert [part.values[:, 0].tolist() for _, part, _ in parts] == [[0, 1], [14, 15, 16, 17, 18, 19]]
+    assert [(s.start, s.end) for _, _, own in parts for s in own.segments] == [(1, 4)]
 
 
 def test_stov_learns_where_actions_are_and_text_names_unseen_ones(toy: RegimeSet, tmp_path: Path) -> None:

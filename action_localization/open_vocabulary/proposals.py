@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -111,9 +111,10 @@ def fit_stov(
 def pieces(video: RegimeVideo, known: Sequence[str], shortest: float = 0.5) -> list[tuple[str, Features, Timeline]]:
     """(name, features, truth) of the stretches of a stream between actions of other classes than the known ones."""
     grid, cuts = video.features.grid, [0]
-    for segment in video.truth.segments:
+    for segment in video.truth.segments:  # in order of their starts; some lie within others
         if segment.label not in known:
-            cuts += grid.span(segment.start, segment.end)
+            first, last = grid.span(segment.start, segment.end)
+            cuts += [max(first, cuts[-1]), max(last, cuts[-1])]
     cuts.append(grid.frames)
     found = []
     for first, last in zip(cuts[::2], cuts[1::2], strict=True):
@@ -212,7 +213,8 @@ def _learn(videos: Sequence[TrainingVideo], config: STOVTAL, folder: Path, seed:
         noise = torch.randn(batch.features.shape, generator=generator)
         return replace(batch, features=batch.features + config.noise * noise)
 
-    return fit(network, training_loss, noisy, replace(config.training, seed=seed), folder, progress=not quiet)
+    trained = fit(network, training_loss, noisy, replace(config.training, seed=seed), folder, progress=not quiet)
+    return cast(Detector, trained)
 
 
 def _shared(one: Segment, other: Segment) -> float:

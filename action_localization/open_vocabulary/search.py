@@ -143,7 +143,7 @@ def search_file(
     elif poses or features.extractor.startswith(EXTRACTOR):
         if weights is not None:
             raise LabanError(f"--weights {weights}: {path} holds {features.extractor}; its words are embedded")
-        search = search_for(labels, method, localizer=options.checkpoint)
+        search = search_for(labels, method or (None if poses else "t3al"), localizer=options.checkpoint)
     else:
         raise LabanError(f"{path}: features are by {features.extractor}, which has no words; accepted: {POSE}, "
                          f"{EXTRACTOR_CONFIDENCE}, {EXTRACTOR}, or {PREFIX}MODEL with --weights")  # fmt: skip
