@@ -58,11 +58,14 @@ def open_vocabulary(
         reports[side] = detection_report(part, kept, rule, repeats=bootstraps, seed=seed)
         tables.append(f"{side} classes ({len(own)}) of {name}, fold {fold}\n{reports[side].table()}")
     results: dict[str, Any] = {side: report.to_json() for side, report in reports.items()}
-    means = {row: {side: report.average_of(row) for side, report in reports.items()} for row in found}
-    results["harmonic"] = {row: harmonic_mean(one["seen"], one["unseen"]) for row, one in means.items()
-                           if one.get("seen") is not None}  # fmt: skip
+    means: dict[str, float] = {}
+    for row in found:
+        seen, unseen = (reports[side].average_of(row) if side in reports else None for side in ("seen", "unseen"))
+        if seen is not None and unseen is not None:
+            means[row] = harmonic_mean(seen, unseen)
+    results["harmonic"] = means
     lines = [f"harmonic mean of seen and unseen, {row}: {100 * value:.2f}"
-             for row, value in results["harmonic"].items()]  # fmt: skip
+             for row, value in means.items()]  # fmt: skip
     problems = listed(corpus.problems)
     results |= {"set": name, "fold": fold, "split": split, "seed": seed, "problems": problems}
     emit(results, json, ["\n\n".join(tables), *lines, *(f"note: {problem}" for problem in problems)])
