@@ -55,7 +55,7 @@ class GroundOptions:
 
 @dataclass(frozen=True)
 class GroundedSource:
-    """`timeline` holds the spans that reach `threshold`, `candidates` the best ones whatever they score.
+    """`timeline` holds the spans that reach `threshold`, none within another; `candidates` the best ones of all.
 
     A segment's actor is its person, and so is the place in `curves`: how likely the sentence is true, every 0.1 s.
     """
@@ -159,9 +159,23 @@ def _answered(
 ) -> GroundedSource:  # fmt: skip
     answers = [ground_entries(grounder, features, [text], most=options.spans)[0] for features in everybody]
     candidates = [segment for actor, one in enumerate(answers) for segment in _segments(one, text, actor, duration)]
-    shown = tuple(segment for segment in candidates if segment.score >= grounder.threshold)
-    return GroundedSource(text, Timeline(shown, duration), Timeline(tuple(candidates), duration), grounder.threshold,
-                          tuple(one.curve for one in answers), notes=tuple(notes))  # fmt: skip
+    shown = _apart([segment for segment in candidates if segment.score >= grounder.threshold])
+    return GroundedSource(text, Timeline(tuple(shown), duration), Timeline(tuple(candidates), duration),
+                          grounder.threshold, tuple(one.curve for one in answers), notes=tuple(notes))  # fmt: skip
+
+
+def _apart(segments: list[Segment]) -> list[Segment]:
+    """Without those that lie half or more within a likelier one of the same person, or it in them."""
+    kept: list[Segment] = []
+    for segment in sorted(segments, key=lambda one: -one.score):
+        if not any(_nested(segment, other) for other in kept):
+            kept.append(segment)
+    return kept
+
+
+def _nested(one: Segment, other: Segment) -> bool:
+    shared = min(one.end, other.end) - max(one.start, other.start)
+    return one.actor == other.actor and 2 * shared >= min(one.seconds, other.seconds)
 
 
 def _segments(one: Grounded, text: str, actor: int, duration: float) -> list[Segment]:
