@@ -48,7 +48,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> SequenceSet:
     for i in range(12):
         steps = [step for n, step in enumerate(TEA if i % 2 else EGG) if n != 1 + i % 5 or i < 4]
         rows = [[n, 2 * n, 2 * n + 1.5, step] for n, step in enumerate(steps)]
-        coin[f"v{i}"] = {"annotation": rows, "duration": 20, "subset": "training",
+        coin[f"v{i}"] = {"annotation": rows, "duration": 12, "subset": "training",
                          "class": "MakeTea" if i % 2 else "FryEgg"}  # fmt: skip
     path = tmp_path_factory.mktemp("coin") / "coin.json"
     path.write_text(json.dumps(coin))

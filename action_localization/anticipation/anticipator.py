@@ -38,7 +38,7 @@ from laban.timeline import Segment, Timeline
 from laban.weights import EMBEDDED, load_module, load_weights, save_weights
 
 KIND = "anticipator"
-SURE_ENOUGH = 100
+SURE_ENOUGH = 64
 """Sampled futures from which the probability of an action at each place is counted."""
 
 
@@ -264,6 +264,9 @@ def fitting(labels: Sequence[str]) -> str:
     distinct = tuple(dict.fromkeys(labels))
     if not distinct:
         return next(iter(known))
+    for name, vocabulary in known.items():
+        if all(vocabulary.get(label) is not None for label in distinct):
+            return name
     fits = {name: sum(_understood(vocabulary, label) for label in distinct) for name, vocabulary in known.items()}
     best = max(fits, key=lambda name: fits[name])
     if fits[best] == 0:

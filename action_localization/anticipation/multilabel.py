@@ -92,13 +92,13 @@ def multilabel_report(
         scores["seen before"][share] = seen + common / common.sum()
         for name, predictor in predictors.items():
             rng = np.random.default_rng(seed)
-            rows = []
+            found = []
             for past in still.pasts:
-                rows.append(foreseen_classes(predictor, past, table, length, rng) + 1e-3 * common / common.sum())
+                found.append(foreseen_classes(predictor, past, table, length, rng) + 1e-3 * common / common.sum())
                 if advance is not None:
                     advance(1)
-            scores[name][share] = np.stack(rows)
-    rows = tuple(Row(name, _maps(stills, found, common, frequent, seed)) for name, found in scores.items())
+            scores[name][share] = np.stack(found)
+    rows = tuple(Row(name, _maps(stills, each, common, frequent, seed)) for name, each in scores.items())
     about = (
         f"after 25, 50 and 75 % of {len(evaluation.sequences)} videos, which of {len(common)} {level} classes are "
         f"still to come; frequent: more than {frequent} training instances; 95 % intervals over videos"

@@ -34,9 +34,8 @@ def refined(
             others = np.delete(own, number, 0)
             rivals = others.min(0) if len(others) else np.full(own.shape[1:], np.inf, np.float32)
             now = sum(level.weight * np.minimum(own[number, i], rivals[i]).mean() for i, level in enumerate(levels))
-            total = sum(level.replaced(found[number], rivals[i]) for i, level in enumerate(levels))
-            total = np.asarray(total)
-            place, which = np.unravel_index(int(total.argmin()), total.shape)
+            total = np.sum([level.replaced(found[number], rivals[i]) for i, level in enumerate(levels)], 0)
+            place, which = divmod(int(total.argmin()), total.shape[1])
             if total[place, which] > now - 1e-4:
                 break
             found[number, place] = tried[which]
