@@ -255,7 +255,7 @@ def detect_feature_file(path: str | Path, options: DetectOptions | None = None) 
         features = read_features(path)
     with clock.detect():
         network, config = load_detector(options.checkpoint)
-        trained, notes = config.get("extractor"), []
+        trained, notes = config.get("extractor"), list[str]()
         try:
             sound = _sound_file(network.system, features, options, notes)
             if trained == POSE_EXTRACTOR:

@@ -5,7 +5,8 @@
 All rows read the same frozen encoder (`motion_text`), which was itself trained on the training split, so this says how
 well few examples are used and not how unseen actions fare. Rows: the encoder's own zero-shot answer, the nearest class
 mean and a linear probe on its embedding, the probe on all regions of the body, and Attentive Semantic Units. Their
-settings were chosen on validation clips. `--full` measures the shipped recogniser on val and test instead.
+settings were chosen on validation clips. `--full` measures the shipped recogniser on val and test instead, `--views`
+the ways of recognising people in video, on validation clips through simulated cameras.
 """
 
 from __future__ import annotations
@@ -22,15 +23,21 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from action_localization.open_vocabulary.labels import sentence_of
-from action_localization.recognition.checkpoint import bank_rows, load_recogniser
+from action_localization.detect import over_the_whole
+from action_localization.open_vocabulary.labels import checked_labels, sentence_of
+from action_localization.pose.classes import names as detector_classes
+from action_localization.pose.detector import detect_person, load_pose_detector
+from action_localization.pose.observe import observe
+from action_localization.recognition.checkpoint import bank_rows, load_recogniser, with_classifier
 from action_localization.recognition.clips import TrimmedClip, trimmed_clips
 from action_localization.recognition.network import label_scores
+from action_localization.recognition.recognize import label_chances
 from action_localization.recognition.regions import body_regions
 from action_localization.recognition.training import LabelledRegions, UnitsConfig, fit_units
 from laban.progress import progress
 from models.data.dataset import MotionDataset
 from models.motion_text.encoder import load_motion_text
+from models.representation import joints as joint_columns
 
 SHOTS, SEEDS, MOST, LEAST = (2, 4, 8, 16), 5, 40, 16
 PENALTY = 0.1
@@ -57,7 +64,8 @@ def read_part(data: Path, split: str, cache: Path) -> tuple[Part, list[str]]:
         )
         regions = body_regions(load_motion_text(), [clip.features for clip in clips])
         cache.mkdir(parents=True, exist_ok=True)
-        np.savez(path, regions=regions, actions=np.array([clip.action for clip in clips]))
+        known = {} if split == "train" else {"classes": load_motion_text().classify([clip.features for clip in clips])}
+        np.savez(path, regions=regions, actions=np.array([clip.action for clip in clips]), **known)
     with np.load(path, allow_pickle=False) as stored:
         actions = [str(action) for action in stored["actions"]]
         names = sorted(set(actions))
@@ -151,12 +159,47 @@ def full(data: Path, cache: Path) -> dict[str, object]:
         rows = {"encoder alone, zero-shot": 0.0, "half of each": 0.5, "units": 1.0}
         answers = {row: own.region_chances(part.regions[kept], sentences, trust=trust).argmax(1)
                    for row, trust in rows.items()}  # fmt: skip
+        place = [own.encoder.actions.index(name) for name in names]
+        with np.load(cache / f"{split}.npz", allow_pickle=False) as stored:
+            classes = stored["classes"][kept][:, place]
+        answers["encoder's classifier (closed)"] = classes.argmax(1)
+        units = own.region_chances(part.regions[kept], sentences)
+        answers["laban recognize"] = with_classifier(units, classes).argmax(1)
         for row, answer in answers.items():
             figures = interval((answer == label)[None], label)
-            print(f"{split}: {len(label)} clips, {len(set(label))} of {len(names)} actions  {row:26} {figures[0]:.3f} "
+            print(f"{split}: {len(label)} clips, {len(set(label))} of {len(names)} actions  {row:30} {figures[0]:.3f} "
                   f"[{figures[1]:.3f}, {figures[2]:.3f}]  mean over actions {figures[3]:.3f} "
                   f"±{figures[4]:.3f}")  # fmt: skip
             result[f"{split} {row}"] = list(figures)
+    return result
+
+
+def views(data: Path, cache: Path) -> dict[str, object]:
+    """Validation clips as a camera and a pose network would see them: which way people in video are recognised."""
+    own, detector, known, rows = load_recogniser(), load_pose_detector(), detector_classes(), []
+    path, clips = cache / "views.npz", trimmed_clips(MotionDataset.open(data), "val")
+    if not path.is_file():
+        for number, clip in enumerate(clips):
+            rng = np.random.default_rng([7, number])
+            joints, confidence, observed = observe(joint_columns.decode(clip.features), rng)
+            found = over_the_whole(detect_person(detector, joints, confidence, observed, 20.0))
+            rows.append((joint_columns.encode(joints.astype(np.float64)), [found.get(name, 0.0) for name in known]))
+        np.savez(path, regions=body_regions(own.encoder, [row for row, _ in rows]), classes=[c for _, c in rows])
+    with np.load(path, allow_pickle=False) as stored:
+        regions, classes = stored["regions"], stored["classes"]
+    labels = checked_labels(read_part(data, "train", cache)[1])
+    truth = np.array([labels.names.index(clip.action) for clip in clips])
+    sentences = [labels.sentences[name] for name in labels.names]
+    carried = [label_chances(dict(zip(known, row.tolist(), strict=True)), labels, own.encoder).argmax()
+               for row in classes]  # fmt: skip
+    answers = {"encoder alone, zero-shot": own.region_chances(regions, sentences, trust=0.0).argmax(1),
+               "units": own.region_chances(regions, sentences, trust=1.0).argmax(1),
+               "the detector's classes, by text": np.array(carried)}  # fmt: skip
+    result: dict[str, object] = {}
+    for row, answer in answers.items():
+        result[row] = figures = interval((answer == truth)[None], truth)
+        print(f"val through cameras: {len(truth)} clips  {row:32} {figures[0]:.3f} [{figures[1]:.3f}, "
+              f"{figures[2]:.3f}]  mean over actions {figures[3]:.3f} ±{figures[4]:.3f}")  # fmt: skip
     return result
 
 
@@ -166,10 +209,14 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/recognition"), help="folder of the clips' regions")
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--full", action="store_true", help="the shipped recogniser on val and test")
+    parser.add_argument("--views", action="store_true", help="val clips through simulated cameras")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = full(options.data, options.cache) if options.full else few_shot(options.data, options.cache, options.split)
+    if options.full or options.views:
+        found = (full if options.full else views)(options.data, options.cache)
+    else:
+        found = few_shot(options.data, options.cache, options.split)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 

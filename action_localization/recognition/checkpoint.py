@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
+from action_localization.open_vocabulary.labels import sentence_of
+from action_localization.open_vocabulary.similarity import softmax
 from action_localization.recognition.network import ASU, SemanticUnits, label_scores, picked_units
 from action_localization.recognition.regions import body_regions
 from action_localization.recognition.units import unit_bank
@@ -23,6 +25,8 @@ from models.motion_text.encoder import MotionTextEncoder, load_motion_text
 NAME = "recognize"
 SCALE = 14.0
 """Of the encoder's own cosines, before they become chances."""
+CLASSIFIER = 0.75
+"""Share of the encoder's own classifier where every label is one of its actions; chosen on validation clips."""
 TRUST = 0.5
 """Share of the units' answer in the logarithm of a chance where a label is new to them; chosen on validation clips of
 actions that were left out of training."""
@@ -39,8 +43,16 @@ class Recogniser:
     def chances(
         self, clips: Sequence[Float[ndarray, "_ 133"]], sentences: Sequence[str], *, trust: float | None = None
     ) -> Float32[ndarray, "clips labels"]:
-        """Chances of labels, given as sentences, for clips of joint features."""
-        return self.region_chances(body_regions(self.encoder, clips), sentences, trust=trust)
+        """Chances of labels, given as sentences, for clips of joint features.
+
+        Where all of them are actions that the encoder classifies, its classifier is heard, too (unless `trust` is
+        given).
+        """
+        found = self.region_chances(body_regions(self.encoder, clips), sentences, trust=trust)
+        place = {sentence_of(action): number for number, action in enumerate(self.encoder.actions)}
+        if trust is not None or not self.known.issuperset(sentences):
+            return found
+        return with_classifier(found, self.encoder.classify(clips)[:, [place[sentence] for sentence in sentences]])
 
     def region_chances(
         self, regions: Float[ndarray, "clips regions visual"], sentences: Sequence[str], *, trust: float | None = None
@@ -56,14 +68,22 @@ class Recogniser:
         texts = self.encoder.embed_text(sentences)
         units = np.log(label_scores(self.network, regions, texts) + 1e-9)
         logits = share * units + (1 - share) * SCALE * regions[:, 0] @ texts.T
-        found = np.exp(logits - logits.max(-1, keepdims=True))
-        return (found / found.sum(-1, keepdims=True)).astype(np.float32)
+        return softmax(logits).astype(np.float32)
 
     def units(self, clip: Float[ndarray, "frames 133"], count: int = 5) -> list[tuple[str, str, float]]:
         """(kind, name, share) of the units that a clip picks, strongest first."""
         bank = unit_bank()
         picked = picked_units(self.network, body_regions(self.encoder, [clip])[0], count)
         return [(bank[i].kind, bank[i].name, share) for i, share in picked]
+
+
+def with_classifier(
+    units: Float[ndarray, "clips labels"], classes: Float[ndarray, "clips labels"]
+) -> Float32[ndarray, "clips labels"]:
+    """Chances of the units with those of the encoder's classifier for the same labels."""
+    share = classes / np.maximum(classes.sum(-1, keepdims=True), 1e-9)
+    logits = CLASSIFIER * np.log(share + 1e-9) + (1 - CLASSIFIER) * np.log(units + 1e-9)
+    return softmax(logits).astype(np.float32)
 
 
 def bank_rows(encoder: MotionTextEncoder) -> Float32[ndarray, "units width"]:

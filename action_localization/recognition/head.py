@@ -46,9 +46,11 @@ def fit_head(
     known = tuple(data.seen if classes is None else classes)
     rows, label = [], []
     for video in data.train:
-        for segment in video.truth.segments if video.text is not None else ():
+        if (text := video.text) is None:
+            continue
+        for segment in video.truth.segments:
             if segment.label in known:
-                rows.append(segment_regions(video.text, segment))
+                rows.append(segment_regions(text, segment))
                 label.append(known.index(segment.label))
     if data.embed is None or not rows:
         raise LabanError(f"{data.name}: has no text side, or no segment of {', '.join(known[:6])}, …")

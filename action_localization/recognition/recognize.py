@@ -1,8 +1,9 @@
 """A trimmed clip in, what it shows out: motion files and people in video against any labels.
 
-Which way is taken was decided on validation clips (`benchmarks/recognition.py`): motion files are read by Attentive
-Semantic Units. People in video are not: a pose network's errors mislead the encoder of clean motion, so that what the
-detector, which has learnt those errors, sees of its classes is carried over to labels by the likeness of their texts.
+Which way is taken was decided on validation clips (`benchmarks/recognition.py`). Motion files are read by Attentive
+Semantic Units, beside the encoder's classifier where that knows every label. People in video are not: a pose network's
+errors mislead the encoder of clean motion, so that what the detector, which has learnt those errors, sees of its
+classes is carried over to labels by the likeness of their texts.
 
     from action_localization.recognition.recognize import recognize
 
@@ -44,6 +45,17 @@ from models.video.tracking import Networks
 
 POWER, LIKENESS = 2, 10.0
 """What the detector says of a class is raised to this power, and counts for a label by exp(LIKENESS * (cosine - 1))."""
+OTHER_WORDS = {
+    "plank": "a person holds still face down on the forearms and toes",
+    "russian twist": "a person sits on the floor and twists the trunk from side to side",
+    "jump rope": "a person skips with a rope", "football juggling": "a person keeps a ball in the air with the feet",
+    "lift a barbell": "a person lifts weights", "hula hoop": "a person circles the hips with a hoop",
+    "pommel horse": "a person does gymnastics on the hands", "pull-up": "a person pulls up on a bar",
+    "cycle": "a person rides a bicycle", "stir": "a person stirs food in a pan",
+    "ride a segway": "a person rides on a scooter", "jumping jacks": "a person jumps and spreads arms and legs",
+    "squat": "a person bends the knees deeply and rises", "push-up": "a person presses up from the floor",
+}  # fmt: skip
+"""Classes whose names say little to an encoder of sentences about motion, in other words."""
 UNSURE = 0.2
 """Best chance of a class in a video below which nothing was really recognised."""
 UNITS = 5
@@ -64,10 +76,11 @@ class Recognition:
     notes: tuple[str, ...] = ()
 
 
-def default_labels() -> Labels:
-    """What is looked for where no labels are given: the actions of the motion set, and the detector's classes."""
-    actions = (action for action in load_motion_text().actions if action != SEQUENCE)
-    return checked_labels(list(dict.fromkeys([*actions, *(one.name for one in CLASSES)])))
+def default_labels(*, motion: bool) -> Labels:
+    """What is looked for where no labels are given: the actions of the motion set; in video the detector's, too."""
+    known = load_recogniser().known
+    actions = [one for one in load_motion_text().actions if one != SEQUENCE and sentence_of(one) in known]
+    return checked_labels(list(dict.fromkeys([*actions, *(() if motion else (one.name for one in CLASSES))])))
 
 
 def recognize(
@@ -83,12 +96,17 @@ def recognize(
     if count < 1:
         raise LabanError(f"-k {count}; accepted: 1 or more")
     options = DetectOptions(rate=rate, seconds=seconds)
-    wanted = default_labels() if labels is None else labels if isinstance(labels, Labels) else read_labels(labels)
-    if isinstance(source, Motion) or Path(source).suffix.lower() in (*MOTION_SUFFIXES, *ARRAY_SUFFIXES):
+    moving = isinstance(source, Motion) or Path(source).suffix.lower() in (*MOTION_SUFFIXES, *ARRAY_SUFFIXES)
+    if labels is None:
+        wanted = default_labels(motion=moving)
+    else:
+        wanted = labels if isinstance(labels, Labels) else read_labels(labels)
+    if moving:
         for name, value in (("--seconds", seconds), ("--rate", rate)):
             if value is not None:
                 raise LabanError(f"{name} {value:g}: is for videos; the source is a motion")
         return _of_motion(source, wanted, count)
+    assert not isinstance(source, Motion)
     with open_video(source, rate=rate) as video:
         found = detect_video(video, options, networks=networks, advance=advance)
     if not found.persons:
@@ -100,8 +118,13 @@ def label_chances(
     classes: Mapping[str, float], labels: Labels, encoder: MotionTextEncoder
 ) -> Float32[ndarray, " labels"]:
     """What a detector says of its classes, carried over to other labels by the likeness of their sentences."""
-    texts = encoder.embed_text([*(sentence_of(name) for name in classes), *(labels.sentences[n] for n in labels.names)])
-    likeness = np.exp(LIKENESS * (texts[: len(classes)] @ texts[len(classes) :].T - 1))
+    said = [(number, text) for number, name in enumerate(classes) for text in (sentence_of(name), OTHER_WORDS.get(name))
+            if text is not None]  # fmt: skip
+    ours = encoder.embed_text([text for _, text in said])
+    theirs = encoder.embed_text([labels.sentences[name] for name in labels.names])
+    cosine = np.full((len(classes), len(theirs)), -1.0)
+    np.maximum.at(cosine, [number for number, _ in said], ours @ theirs.T)
+    likeness = np.exp(LIKENESS * (cosine - 1))
     weight = np.array(list(classes.values())) ** POWER
     found = weight @ likeness + 1e-12
     return (found / found.sum()).astype(np.float32)

@@ -84,7 +84,8 @@ def _spectra(samples: Float[ndarray, " samples"]) -> Iterator[Float32[ndarray, "
 @cache
 def mel_filters() -> Float[ndarray, "frequencies 64"]:
     """Triangles between equally spaced mels (2595 log10(1 + f / 700)), with a height of 1."""
-    edges = np.linspace(*_mel(np.array([LOWEST, HIGHEST])), BANDS + 2)
+    lowest, highest = _mel(np.array([LOWEST, HIGHEST])).tolist()
+    edges = np.linspace(lowest, highest, BANDS + 2)
     places = _mel(np.fft.rfftfreq(SIZE, 1 / RATE))[:, None]
     step = edges[1] - edges[0]
     return (1 - np.abs(places - edges[1:-1]) / step).clip(0)
