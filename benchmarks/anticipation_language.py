@@ -140,7 +140,7 @@ def kitchen(folder: Path, lm: str | None, windows: int) -> None:
 
 
 def five_minutes() -> None:
-    """Seconds from a 5-minute score of 60 actions to five futures of 20, with the embedded back end chosen and loaded."""
+    """Seconds from a 5-minute score to five futures of 20 actions, choice and loading of the back end included."""
     names = load_anticipator(KITCHEN).vocabulary.names
     drawn = np.random.default_rng(0).integers(len(names), size=60)
     score = Timeline(tuple(Segment(5.0 * i, 5.0 * i + 4, names[a]) for i, a in enumerate(drawn)))

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
 
 from laban.progress import progress as show_progress
 from models.motion import Motion
@@ -85,7 +87,9 @@ def _azimuth(past: Motion, body: BodyModel | None) -> float:
     return facing_azimuth(Cast(body or load_body()).joints(last)[0, 0]) + TURN
 
 
-def _beside(left: Picture, right: Picture, *titles: str) -> Picture:
+def _beside(
+    left: UInt8[ndarray, "height left 3"], right: UInt8[ndarray, "height right 3"], *titles: str
+) -> UInt8[ndarray, "height both 3"]:
     """Two pictures with a line between them, and a title above each."""
     from PIL import Image, ImageDraw, ImageFont
 

@@ -18,6 +18,7 @@ from laban.timeline import Timeline, clock
 if TYPE_CHECKING:
     from action_localization.anticipation.anticipator import Anticipator, Foreseen
     from models.motion import Motion
+    from models.video.pose import People
 
 FIGURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 SCORES = (".json", ".csv", ".tsv", ".vtt", ".srt")
@@ -59,7 +60,7 @@ def command(
     outputs = plan_outputs(source, output)
     foreshowing.check_show(show)
     observed = observe(source, name)
-    if show is not None and observed.motion is None:
+    if show is not None and observed.motion is None and not (observed.people and observed.people.people):
         raise LabanError(f"--show {show}: {source} holds no motion; accepted: a motion file, or a video of a person")
     begun = time.perf_counter()
     from action_localization.anticipation.anticipator import read_history
@@ -77,10 +78,11 @@ def command(
     spent = time.perf_counter() - begun
     followed = observed.timeline if until is not None else None
     files = write_all(outputs, found, f"{observed.name}: after {clock(found.now)} ({chosen})", followed)
-    if show is not None and observed.motion is not None:
+    if show is not None:
         label, chance = found.following[0]
         ahead = (label, chance, float(anticipator.seconds[anticipator.vocabulary.action(label)]))
-        said.append(foreshowing.show(observed.motion, found.now, ahead, show, seed=seed, quiet=json))
+        motion, begins = foreshowing.motion_of(observed.motion, observed.people)
+        said.append(foreshowing.show(motion, found.now - begins, ahead, show, seed=seed, quiet=json))
         files.append(str(show))
     for note in notes:
         print(f"laban: {note}", file=sys.stderr)
@@ -96,6 +98,8 @@ class Observed:
     timeline: Timeline
     notes: tuple[str, ...] = ()
     motion: Motion | None = None
+    people: People | None = None
+    """Who was found in a video, as joints."""
 
 
 def plan_outputs(source: str, outputs: list[Path] | None) -> tuple[Path, ...]:
@@ -138,7 +142,8 @@ def observe(source: str, name: str | None) -> Observed:
 
         with open_video(source) as video, stoppable(video):
             found = detect_video(video, options)
-    return Observed(short, found.timeline, tuple(f"{source}: {note}" for note in found.notes), found.motion)
+    return Observed(short, found.timeline, tuple(f"{source}: {note}" for note in found.notes), found.motion,
+                    found.people)  # fmt: skip
 
 
 def _written(path: Path, name: str | None) -> Observed:

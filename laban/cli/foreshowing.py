@@ -9,6 +9,7 @@ from laban.errors import LabanError
 
 if TYPE_CHECKING:
     from models.motion import Motion
+    from models.video.pose import People
 
 SHORTEST, LONGEST = 1.5, 6.0
 """Seconds of a generated future."""
@@ -22,6 +23,18 @@ def check_show(path: Path | None) -> None:
 
     if path is not None and path.suffix.lower() not in SUFFIXES:
         raise LabanError(f"--show {path}: format {path.suffix!r} is unknown; accepted: {', '.join(SUFFIXES)}")
+
+
+def motion_of(motion: Motion | None, people: People | None) -> tuple[Motion, float]:
+    """(the motion of a file, or of the most prominent person of a video; the second at which it begins)."""
+    if motion is not None:
+        return motion, 0.0
+    assert people is not None and people.people
+    from models.body.retarget import retarget_joints
+
+    person = people.people[0]
+    rate = people.grid.fps / people.grid.stride
+    return retarget_joints(person.joints, rate), people.grid.offset + person.first / rate
 
 
 def past_of(motion: Motion, until: float) -> Motion:
