@@ -14,6 +14,7 @@ from action_localization.evaluation.online import area, evaluate_online, matched
 from action_localization.online.hat import HAT, OAT, HATConfig
 from action_localization.online.horizon import Horizon, HorizonConfig
 from action_localization.online.lane import Lane, OnlineSystem, detect_online, detect_together, push_together
+from action_localization.online.learning import choose_threshold
 from action_localization.online.matr import MATR, MATRConfig
 from action_localization.online.suppressor import Heard, SuppressorConfig, best_moments
 from action_localization.online.switch import ActionSwitch, ActionSwitchConfig, switch_states
@@ -262,3 +263,20 @@ def test_measures_by_hand() -> None:
     assert evaluate_online(quarter, {"a": Timeline((Segment(0, 0.1, "hop"),))}).right == 0  # no union of at least 1 s
     with pytest.raises(LabanError, match="no instance"):
         evaluate_online({"a": Timeline()}, {})
+
+
+def test_a_threshold_is_chosen_from_replays_that_equal_the_run() -> None:
+    data = toy_set(1, train=1, measured=3)
+    torch.manual_seed(3)
+    config = MATRConfig(window=8, memory=2, queries=4, encoder=ENCODER, layers=1, back=6, ahead=3)
+    network = MATR(config, data.width, data.classes).eval()
+    torch.nn.init.normal_(network.class_head.weight, std=1.0)
+    truths = {video.name: video.truth for video in data.tune}
+    chosen = choose_threshold(network, data.tune, (0.05, 0.2, 0.6))
+    assert chosen == pytest.approx(float(network.threshold))
+    worth = {}
+    for threshold in (0.05, 0.2, 0.6):
+        network.threshold.fill_(threshold)
+        scores = evaluate_online(truths, {v.name: detect_online(network, v.features, v.name) for v in data.tune})
+        worth[threshold] = scores.f1 + scores.average_precision
+    assert worth[chosen] == pytest.approx(max(worth.values()))

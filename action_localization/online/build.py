@@ -39,9 +39,9 @@ from models.training import TrainConfig, fit, steps_done
 
 PRESET = MATRConfig(
     window=64, memory=3, queries=6, back=16, ahead=16, encoder=WindowConfig(width=96, hidden=192),
-    moments=MomentConfig(size=6, moments=8, past=192, block=64, ahead=16, back=16, noise=0.03),
+    moments=MomentConfig(size=12, moments=4, past=192, block=64, ahead=16, back=16, noise=0.03),
     training=TrainConfig(
-        steps=550, lr=1.5e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
+        steps=1200, lr=1.5e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
         log_every=20, save_minutes=4.0,
     ),
 )  # fmt: skip

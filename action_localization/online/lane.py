@@ -143,7 +143,7 @@ class Lane:
         memory = {name: value[None] for name, value in self.memory.items()}
         with torch.inference_mode():
             out, _ = self.network.step(*ended(self.rows[None], self.real[None]), memory)
-            found = self._emit(self.network.decide(self, {k: v[0] for k, v in out.items()}, last=True))
+            found = self.settle({k: v[0] for k, v in out.items()}, self.memory, last=True)
         self.over = True
         return found
 
@@ -177,7 +177,7 @@ class Lane:
         return kept
 
     def take(self, row: Tensor) -> None:
-        """Put a row into the ring; for `push_together` alone."""
+        """Put a row into the ring; for `push_together` and replays alone."""
         if self._at == len(self._ring):
             keep = self.network.rows - 1
             self._ring[:keep] = self._ring[self._at - keep :].clone() if keep else self._ring[:0]
@@ -186,10 +186,10 @@ class Lane:
         self._at += 1
         self.count += 1
 
-    def settle(self, out: dict[str, Tensor], memory: Memory) -> list[Segment]:
-        """Remember and decide; for `push_together` alone."""
+    def settle(self, out: dict[str, Tensor], memory: Memory, *, last: bool = False) -> list[Segment]:
+        """Remember and decide; for `push_together` and replays alone."""
         self.memory = memory
-        return self._emit(self.network.decide(self, out))
+        return self._emit(self.network.decide(self, out, last=last))
 
     def _emit(self, guesses: Sequence[Guess]) -> list[Segment]:
         found = []

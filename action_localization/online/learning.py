@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from action_localization.evaluation.online import evaluate_online
@@ -47,38 +48,41 @@ def choose_threshold(network: Thresholded, streams: Sequence[RegimeVideo], thres
 
     The network runs once; its decisions are replayed for every threshold.
     """
-    record = _Recorded(network)
     truths = {video.name: video.truth for video in streams}
-    _run(record, streams)
+    record = _Recorded(network)
+    lanes = [Lane(record, video.features.grid, video.name) for video in streams]
+    push_together(lanes, [video.features for video in streams])
+    for lane in lanes:
+        lane.flush()
     best = (-1.0, thresholds[0])
     for threshold in thresholds:
         network.threshold.fill_(threshold)
-        record.at = 0
-        scores = evaluate_online(truths, _run(record, streams))
+        scores = evaluate_online(truths, {v.name: _replayed(network, v, record.said[v.name]) for v in streams})
         best = max(best, ((scores.f1 + scores.average_precision) / 2, threshold))
     network.threshold.fill_(best[1])
     return best[1]
 
 
 class _Recorded:
-    """A detector that computes its steps once, and says them again from the first whenever `at` is 0."""
+    """A detector that keeps what it says at every row, by name of the stream, and emits nothing."""
 
     def __init__(self, network: Thresholded) -> None:
-        self.network, self.steps, self.at = network, list[tuple[dict[str, Tensor], Memory]](), 0
         self.classes, self.features, self.rows = network.classes, network.features, network.rows
         self.fresh: Callable[[], Memory] = network.fresh
-        self.decide: Callable[..., list[Guess]] = network.decide
+        self.step: Callable[[Tensor, Tensor, Memory], tuple[dict[str, Tensor], Memory]] = network.step
+        self.said: dict[str, list[dict[str, Tensor]]] = {}
 
-    def step(self, rows: Tensor, real: Tensor, memory: Memory) -> tuple[dict[str, Tensor], Memory]:
-        if self.at == len(self.steps):
-            self.steps.append(self.network.step(rows, real, memory))
-        self.at += 1
-        return self.steps[self.at - 1]
+    def decide(self, lane: Lane, out: dict[str, Tensor], *, last: bool = False) -> list[Guess]:
+        self.said.setdefault(lane.name, []).append(out)
+        return []
 
 
-def _run(network: _Recorded, streams: Sequence[RegimeVideo]) -> Mapping[str, Timeline]:
-    lanes = [Lane(network, video.features.grid, video.name) for video in streams]
-    push_together(lanes, [video.features for video in streams])
-    for lane in lanes:
-        lane.flush()
-    return {lane.name: lane.timeline() for lane in lanes}
+@torch.inference_mode()
+def _replayed(network: Thresholded, video: RegimeVideo, said: Sequence[dict[str, Tensor]]) -> Timeline:
+    """What a detector emits, given what it says at every row and, last, at the end."""
+    lane = Lane(network, video.features.grid, video.name)
+    for row, out in zip(torch.from_numpy(video.features.values), said, strict=False):
+        lane.take(row)
+        lane.settle(out, lane.memory)
+    lane.settle(said[-1], lane.memory, last=True)
+    return lane.timeline()

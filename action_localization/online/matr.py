@@ -42,11 +42,10 @@ class MATRConfig:
     overlap: float = 0.3
     """IoU with something emitted before from which a guess says nothing new."""
     dense: float = 1.0
-    """Weight of what the tokens of the window must say: the class that is under way. Not in the paper; the decoders
-    learn from few instances a step, and slowly without it."""
+    """Weight of the class under way at each token. Not in the paper; decoders learn from few instances a step."""
     flag: float = 0.5
     loss: SetLoss = SetLoss(label=2.0, l1=5.0, giou=0.0, diou=2.0, kind="focal")
-    moments: MomentConfig = MomentConfig(size=6, moments=6, ahead=16, back=16)
+    moments: MomentConfig = MomentConfig(size=10, moments=4, ahead=16, back=16)
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             steps=600, lr=1.5e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
@@ -188,7 +187,7 @@ def matr_loss(network: MATR, batch: Moments, generator: torch.Generator) -> dict
     now = _busy(batch, torch.zeros(*batch.at.shape, 1), config.window).flatten()
     terms = {"flag": F.binary_cross_entropy_with_logits(flag[:count], now.float())}
     if config.dense:
-        terms["dense"] = config.dense * _dense(network, tokens[:count], mask[:count], batch)
+        terms["dense"] = config.dense * _dense(network, tokens, mask, batch)
     targets = _targets(batch, config)
     terms |= _set_terms(said, targets, config.loss, network.regions)
     return {"loss": torch.stack(list(terms.values())).sum(), **terms}
@@ -202,14 +201,15 @@ def _busy(batch: Moments, age: Float[Tensor, "b m k"], length: int) -> Bool[Tens
 
 
 def _dense(network: MATR, tokens: Tensor, mask: Tensor, batch: Moments) -> Float[Tensor, ""]:
-    """Focal loss of the classes under way at each token."""
-    patch = network.config.encoder.patch
+    """Focal loss of the classes under way at each token of the windows, and of the blocks of the memory after them."""
+    patch, blocks = network.config.encoder.patch, network.config.memory
     age = torch.arange(tokens.shape[1] - 1, -1, -1.0) * patch + patch / 2
-    at = -age[None, :, None] + batch.over.flatten()[:, None, None]
-    spans, labels = batch.segments.flatten(0, 1), batch.labels.flatten(0, 1)
+    ends = network.rows * torch.arange(1, blocks + 1) - (batch.at[:, :1] + 1)
+    at = torch.cat([batch.over.flatten(), ends.flatten()])[:, None, None] - age[:, None]
+    both = (batch.segments, batch.labels)
+    spans, labels = (torch.cat([v.flatten(0, 1), v[:, 0].repeat_interleave(blocks, 0)]) for v in both)
     inside = (spans[:, None, :, 0] <= at) & (at < spans[:, None, :, 1]) & (labels[:, None] >= 0)
-    wanted = inside.float() @ F.one_hot(labels.clamp(min=0), len(network.classes)).float()
-    wanted = wanted.clamp(max=1.0)
+    wanted = (inside.float() @ F.one_hot(labels.clamp(min=0), len(network.classes)).float()).clamp(max=1.0)
     losses = focal_loss(network.under_way(tokens), wanted).sum(-1)
     return (losses * mask).sum() / (wanted.amax(-1) * mask).sum().clamp(min=1)
 
