@@ -307,6 +307,7 @@ def test_the_command_with_goal_captions_and_a_server(training, server, tmp_path,
     assert "accepted: embedded, a URL" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_past_and_future_are_drawn_side_by_side(tmp_path):
     past = Motion(np.tile(np.eye(3), (1, 6, 55, 1, 1)), np.zeros((1, 6, 3)), 30.0)
     draw_foreseen(Side(past, "seen"), Side(past, "foreseen: walk"), tmp_path / "both.png", height=96, quiet=True)
