@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from laban.cli.options import emit
 from laban.errors import LabanError
 from laban.timeline import Segment, clock
+from laban.weights import EMBEDDED
 
 if TYPE_CHECKING:
     from action_localization.detect import DetectOptions
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from action_localization.online.watching import Arrival
 
 FIGURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
+
+HORIZON = 2.0
+"""Seconds behind which the offline detector is believed where there is no online one."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,10 @@ def _loaded(stream: Stream) -> tuple[OnlineSystem, dict[str, Any], Stream]:
     from action_localization.online.listening import NAME, behind_horizon, load_online
 
     options = stream.options
+    if stream.horizon is None and options.checkpoint == OFFLINE and not (EMBEDDED / NAME / "config.json").is_file():
+        print(f"laban: checkpoint {NAME} is not here (python -m action_localization.online.build makes it); the offline "
+              f"detector speaks, {HORIZON:g} s late", file=sys.stderr)  # fmt: skip
+        stream = replace(stream, horizon=HORIZON)
     if stream.horizon is not None:
         network, config = behind_horizon(options.checkpoint, stream.horizon, options.threshold)
         return network, config, stream
