@@ -83,8 +83,8 @@ def _loaded(stream: Stream) -> tuple[OnlineSystem, dict[str, Any], Stream]:
 
     options = stream.options
     if stream.horizon is None and options.checkpoint == OFFLINE and not (EMBEDDED / NAME / "config.json").is_file():
-        print(f"laban: checkpoint {NAME} is not here (python -m action_localization.online.build makes it); the offline "
-              f"detector speaks, {HORIZON:g} s late", file=sys.stderr)  # fmt: skip
+        print(f"laban: checkpoint {NAME} is not here (python -m action_localization.online.build makes it); the "
+              f"offline detector speaks, {HORIZON:g} s late", file=sys.stderr)  # fmt: skip
         stream = replace(stream, horizon=HORIZON)
     if stream.horizon is not None:
         network, config = behind_horizon(options.checkpoint, stream.horizon, options.threshold)
