@@ -141,7 +141,7 @@ class TaskChains:
         not have costs as much as one chance in a thousand."""
         score = np.log(self.videos / self.videos.sum())
         for task, (start, table) in enumerate(self._chains):
-            place = {int(step): i for i, step in enumerate(self.steps[task])}
+            place = self._places[task]
             before: int | None = None
             for position, step in enumerate(trace):
                 here = place.get(int(step))
@@ -158,14 +158,21 @@ class TaskChains:
     def unordered(self, trace: Sequence[int] | Int64[ndarray, " _"]) -> Float64[ndarray, " tasks"]:
         """The same from how common each step is in a task, whatever their order: what a chain has to be better than."""
         score = np.log(self.videos / self.videos.sum())
-        for task, steps in enumerate(self.steps):
-            rows = self.counts[self.counts[:, 0] == task]
-            total = float(rows[:, 3].sum())
+        for task, (steps, common) in enumerate(zip(self.steps, self._common, strict=True)):
+            total = sum(common.values())
             for step in trace:
-                there = float(rows[rows[:, 2] == int(step), 3].sum())
+                there = common.get(int(step), 0)
                 score[task] += np.log((there + SMOOTHING * 1e-1) / (total + SMOOTHING * len(steps)))
         score = np.exp(score - score.max())
         return score / score.sum()
+
+    @cached_property
+    def _common(self) -> tuple[dict[int, int], ...]:
+        """How often each step occurs in each task."""
+        found: tuple[dict[int, int], ...] = tuple({} for _ in self.tasks)
+        for task, _, step, count in self.counts.tolist():
+            found[task][step] = found[task].get(step, 0) + count
+        return found
 
     def plan(self, first: int, last: int, length: int, task: int | None = None) -> Int64[ndarray, " length"]:
         """The best of `ranked`."""
