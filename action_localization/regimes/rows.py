@@ -27,6 +27,7 @@ from action_localization.online.systems import fit_hat, fit_horizon, fit_matr, f
 from action_localization.open_vocabulary.proposals import STOVTAL, fit_stov, stov_detect
 from action_localization.open_vocabulary.similarity import frame_similarity, words_of
 from action_localization.open_vocabulary.test_time import t3al_detect
+from action_localization.recognition.head import HeadTraining, asu_detect, fit_head
 from action_localization.regimes.offline import fit_offline
 from action_localization.regimes.streams import RegimeSet, RegimeVideo
 from action_localization.spine.detect import detect_features
@@ -122,6 +123,17 @@ def _stov(data: RegimeSet, folder: Path, seed: int) -> Answers:
     return _both(data, lambda v: stov_detect(network, v.features, _text(v), words, config, duration=v.truth.duration))
 
 
+def _asu(data: RegimeSet, folder: Path, seed: int) -> Answers:
+    if data.embed is None:
+        raise LabanError(f"set {data.name}: has no text side, which this row needs")
+    words = words_of(data.unseen, data.embed, wordings=data.wordings)
+    localizer = fit_stov(data, STOVTAL(), folder / "localizer", seed=seed)
+    head = fit_head(data, HeadTraining(), folder / "head", seed=seed)
+    return _both(
+        data, lambda v: asu_detect(localizer, head, v.features, _text(v), words, duration=v.truth.duration)
+    )  # fmt: skip
+
+
 def _grounded(
     name: str, fit: Callable[..., Any], ground: Callable[..., list[list[Span]]], data: RegimeSet, folder: Path,
     seed: int,
@@ -161,6 +173,7 @@ ROWS: dict[str, Row] = {
     "frame-similarity": Row("zero-shot", partial(_zero_shot, frame_similarity), _SPOKEN, unseen=True, seeded=False),
     "t3al": Row("zero-shot", partial(_zero_shot, t3al_detect), _SPOKEN, unseen=True, seeded=False),
     "stov-tal": Row("zero-shot", _stov, _SPOKEN, unseen=True),
+    "asu": Row("zero-shot", _asu, _SPOKEN, unseen=True),
     "random-spans": Row("grounded", _random_spans),
     "ctrl": Row("grounded", partial(_grounded, "ctrl", fit_ctrl, ground_ctrl)),
     "moment-detr": Row("grounded", partial(_grounded, "moment-detr", fit_moment_detr, ground_moment_detr)),
