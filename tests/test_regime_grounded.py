@@ -322,7 +322,7 @@ def test_command_writes_spans_and_figure_and_refuses_nonsense(
     write_features(Features(rows, FrameGrid(20, len(rows)), "pose_confidence"), tmp_path / "some.npz")
     assert run(["ground", "some.npz", "a person does squats", "-k", "2", "--threshold", "0", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["found"] and len(said["spans"]) == 2 and said["seconds"] == pytest.approx(15)
+    assert said["found"] and 1 <= len(said["spans"]) <= 2 and said["seconds"] == pytest.approx(15)
     assert (tmp_path / "some.ground.png").stat().st_size > 5000 and (tmp_path / "some.ground.json").is_file()
     assert run(["ground", "some.npz", "die Frau winkt mit beiden Händen", "--threshold", "1", "-o", "x.csv"]) == 0
     out = capsys.readouterr()

@@ -157,9 +157,12 @@ def _answered(
     grounder: PoseGrounder, text: str, options: GroundOptions, everybody: list[Features], duration: float,
     notes: list[str],
 ) -> GroundedSource:  # fmt: skip
-    answers = [ground_entries(grounder, features, [text], most=options.spans)[0] for features in everybody]
-    candidates = [segment for actor, one in enumerate(answers) for segment in _segments(one, text, actor, duration)]
-    shown = _apart([segment for segment in candidates if segment.score >= grounder.threshold])
+    answers = [ground_entries(grounder, features, [text], most=4 * options.spans)[0] for features in everybody]
+    candidates, shown = list[Segment](), list[Segment]()
+    for actor, one in enumerate(answers):
+        found = _segments(one, text, actor, duration)
+        candidates += found[: options.spans]
+        shown += _apart([segment for segment in found if segment.score >= grounder.threshold])[: options.spans]
     return GroundedSource(text, Timeline(tuple(shown), duration), Timeline(tuple(candidates), duration),
                           grounder.threshold, tuple(one.curve for one in answers), notes=tuple(notes))  # fmt: skip
 
