@@ -170,7 +170,7 @@ def test_matr_learns_motifs_and_closes_the_last(tmp_path: Path) -> None:
                         encoder=WindowConfig(width=48, hidden=64, layers=1))  # fmt: skip
     config = replace(config, moments=replace(config.moments, size=6, moments=8),
                      training=replace(config.training, steps=130, lr=4e-3))  # fmt: skip
-    network = fit_matr(data, config, tmp_path, seed=0, choose=False)
+    network = fit_matr(data, config, tmp_path, seed=0)
     found = detect_together(network, {v.name: v.features for v in data.test})
     scores = evaluate_online({v.name: v.truth for v in data.test}, found)
     assert scores.f1 > 0.7
