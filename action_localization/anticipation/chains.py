@@ -23,8 +23,9 @@ START = -2
 SMOOTHING = 0.1
 """What every step of a task counts after every other without ever having been seen there."""
 
-TRUST = 6.0
-"""Counts that a chain is worth beside the plans that were seen; chosen on held-out training videos of CrossTask."""
+TRUST = 2.0
+"""Counts that a chain is worth beside the plans that were seen: on held-out training videos of COIN, CrossTask and NIV
+the best for all three at once (COIN alone wants 1 or less, the others 6)."""
 
 PAIRS = 20.0
 """Counts that the last step alone is worth beside the last two; chosen with `TRUST`."""
@@ -98,6 +99,8 @@ class TaskChains:
     videos: Int64[ndarray, " tasks"]
     plans: Mapping[tuple[int, ...], int] = field(default_factory=dict)
     """Training plans: (task, steps …) and how often, at every length they were asked for."""
+    trust: float = TRUST
+    """Counts that the chain is worth beside them."""
 
     @cached_property
     def steps(self) -> tuple[Int64[ndarray, " _"], ...]:
@@ -180,7 +183,7 @@ class TaskChains:
 
     def ranked(self, first: int, last: int, length: int, task: int | None = None) -> tuple[Plan, ...]:
         """Plans of `length` steps from `first` to `last`, best first: training plans between the two by how often they
-        were, with `TRUST` further counts shared out by the task's chain; its likeliest way (Viterbi; KEPP and
+        were, with `trust` further counts shared out by the task's chain; its likeliest way (Viterbi; KEPP and
         ViterbiPlanNet use such graphs) is always among them.
 
         Without a task, every task that has both steps is asked. LabanError where none has, or for less than two steps.
@@ -226,7 +229,7 @@ class TaskChains:
             seen.setdefault(tuple(way.tolist()), 0.0)
         ways = [np.array(plan, np.int64) for plan in seen]
         chance = np.exp(np.array([self._log(task, way) for way in ways]))
-        counts = np.array(list(seen.values())) + TRUST * chance / chance.sum()
+        counts = np.array(list(seen.values())) + self.trust * chance / chance.sum()
         return list(zip(counts.tolist(), ways, strict=True))
 
     @cached_property

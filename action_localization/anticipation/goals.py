@@ -166,8 +166,8 @@ class TaskBelief:
     chains: float = 0.0
 
 
-BELIEFS = tuple(TaskBelief(own, steps, chains) for own, steps in ((1.0, 0.0), (0.0, 1.0), (1.0, 0.3))
-                for chains in (0.0, 0.5, 1.0))  # fmt: skip
+BELIEFS = (*(TaskBelief(own, steps, chains) for own, steps in ((1.0, 0.0), (0.0, 1.0), (1.0, 0.3))
+             for chains in (0.0, 0.5, 1.0)), TaskBelief(0.3, 0.0, 1.0), TaskBelief(0.1, 0.0, 1.0))  # fmt: skip
 
 
 def task_scores(
