@@ -50,7 +50,7 @@ class _Level:
                  tried: Int64[ndarray, " tried"], weight: float) -> None:  # fmt: skip
         self.table, self.weight = table, weight
         self.kinds, small = np.unique(table[np.concatenate([worlds.ravel(), tried])], return_inverse=True)
-        self.worlds = small[: worlds.size].reshape(worlds.shape).T  # length, worlds
+        self.worlds: Int64[ndarray, "length worlds"] = small[: worlds.size].reshape(worlds.shape).T
         self.tried = small[worlds.size :]
 
     def _number(self, future: Int64[ndarray, " length"]) -> Int64[ndarray, " length"]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from action_localization.regimes.streams import RegimeSet
-from action_localization.spine.batches import BatchConfig, FeatureBatches, training_video
+from action_localization.spine.batches import Batch, BatchConfig, FeatureBatches, training_video
 from action_localization.spine.network import Detector
 from action_localization.spine.nms import SoftNMS
 from action_localization.spine.systems import ActionFormer, DecodingConfig, EncoderConfig, HeadConfig, LearningConfig
@@ -52,9 +52,9 @@ def fit_offline(
     batches = FeatureBatches(videos, BatchConfig(config.size, config.frames, shrink=0.6, seed=seed))
     scale = torch.from_numpy(videos[0].values).std()
 
-    def loss(network: Detector, batch: object, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        noise = torch.randn(batch.features.shape, generator=generator)  # type: ignore[attr-defined]
-        noisy = replace(batch, features=batch.features + config.noise * scale * noise)  # type: ignore[attr-defined, type-var]
+    def loss(network: Detector, batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        noise = torch.randn(batch.features.shape, generator=generator)
+        noisy = replace(batch, features=batch.features + config.noise * scale * noise)
         return training_loss(network, noisy, generator)
 
     return fit(network, loss, batches, replace(config.training, seed=seed), folder, progress=not quiet)

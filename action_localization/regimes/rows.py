@@ -24,8 +24,9 @@ from action_localization.online.horizon import HorizonConfig
 from action_localization.online.matr import MATRConfig
 from action_localization.online.switch import ActionSwitchConfig
 from action_localization.online.systems import fit_hat, fit_horizon, fit_matr, fit_switch, online_detect
-from action_localization.open_vocabulary.proposals import STOVTAL, fit_stov, stov_detect
-from action_localization.open_vocabulary.similarity import frame_similarity, words_of
+from action_localization.open_vocabulary.proposals import STOVTAL, Labelling, fit_stov, stov_detect
+from action_localization.open_vocabulary.protocol import zero_shot_words
+from action_localization.open_vocabulary.similarity import frame_similarity
 from action_localization.open_vocabulary.test_time import t3al_detect
 from action_localization.recognition.head import HeadTraining, asu_detect, fit_head
 from action_localization.regimes.offline import fit_offline
@@ -109,24 +110,18 @@ def _text(video: RegimeVideo) -> Features:
 
 
 def _zero_shot(detect: Callable[..., Timeline], data: RegimeSet, folder: Path, seed: int) -> Answers:
-    if data.embed is None:
-        raise LabanError(f"set {data.name}: has no text side, which this row needs")
-    words = words_of(data.unseen, data.embed, wordings=data.wordings)
+    words = zero_shot_words(data)
     return _both(data, lambda video: detect(_text(video), words))
 
 
-def _stov(data: RegimeSet, folder: Path, seed: int) -> Answers:
-    if data.embed is None:
-        raise LabanError(f"set {data.name}: has no text side, which this row needs")
-    config, words = STOVTAL(), words_of(data.unseen, data.embed, wordings=data.wordings)
+def _stov(config: STOVTAL, data: RegimeSet, folder: Path, seed: int) -> Answers:
+    words = zero_shot_words(data)
     network = fit_stov(data, config, folder, seed=seed)
     return _both(data, lambda v: stov_detect(network, v.features, _text(v), words, config, duration=v.truth.duration))
 
 
 def _asu(data: RegimeSet, folder: Path, seed: int) -> Answers:
-    if data.embed is None:
-        raise LabanError(f"set {data.name}: has no text side, which this row needs")
-    words = words_of(data.unseen, data.embed, wordings=data.wordings)
+    words = zero_shot_words(data)
     localizer = fit_stov(data, STOVTAL(), folder / "localizer", seed=seed)
     head = fit_head(data, HeadTraining(), folder / "head", seed=seed)
     return _both(
@@ -159,6 +154,8 @@ def _audio(reads: Reads, data: RegimeSet, folder: Path, seed: int) -> Answers:
 
 
 _SPOKEN = ("toy", "mocap")
+PAPER_STOV = STOVTAL(labelling=Labelling(runs=None))
+"""Proposals of the localizer alone; ours also names runs of rows that resemble a label."""
 ROWS: dict[str, Row] = {
     "offline": Row("full", _offline),
     "horizon": Row("online", _horizon),
@@ -172,7 +169,9 @@ ROWS: dict[str, Row] = {
     "points": Row("weak", partial(_weak, "points", fit_points, point_detect)),
     "frame-similarity": Row("zero-shot", partial(_zero_shot, frame_similarity), _SPOKEN, unseen=True, seeded=False),
     "t3al": Row("zero-shot", partial(_zero_shot, t3al_detect), _SPOKEN, unseen=True, seeded=False),
-    "stov-tal": Row("zero-shot", _stov, _SPOKEN, unseen=True),
+    "stov-tal": Row("zero-shot", partial(_stov, STOVTAL()), _SPOKEN, unseen=True),
+    "stov-tal-paper": Row("zero-shot", partial(_stov, PAPER_STOV), _SPOKEN, unseen=True),
+    "stov-tal-once": Row("zero-shot", partial(_stov, STOVTAL(rounds=0)), _SPOKEN, unseen=True),
     "asu": Row("zero-shot", _asu, _SPOKEN, unseen=True),
     "random-spans": Row("grounded", _random_spans),
     "ctrl": Row("grounded", partial(_grounded, "ctrl", fit_ctrl, ground_ctrl)),

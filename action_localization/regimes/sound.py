@@ -38,6 +38,6 @@ def sound_of(name: str, truth: Timeline, classes: Sequence[str]) -> Features | N
         rows += knock[: len(rows)]
     for segment in truth.segments:
         hum = list(classes).index(segment.label) % _HUMS
-        rows = slice(int(segment.start * RATE), int(segment.end * RATE))
-        values[rows, 6 + 2 * hum : 8 + 2 * hum] += 0.6
+        first, last = int(segment.start * RATE), int(segment.end * RATE)
+        values[first:last, 6 + 2 * hum : 8 + 2 * hum] += 0.6
     return Features(values.astype(np.float32), grid, "synthetic sound")

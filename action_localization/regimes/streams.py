@@ -166,7 +166,8 @@ def mocap_set(
                 videos.append(_mocap_video(name, stream, dataset, classes, wordings, twin))
                 advance(1)
         sets.append(tuple(videos))
-    return RegimeSet("mocap", classes, {label: wordings[label] for label in classes}, *sets, embed=embed)
+    train, tune, test = sets
+    return RegimeSet("mocap", classes, {label: wordings[label] for label in classes}, train, tune, test, embed)
 
 
 def _mocap_video(

@@ -119,7 +119,7 @@ class SetDecoder(nn.Module):
         contents, found = [], []
         for layer in self.layers:
             x = layer(x, self._places(batch, spans), keys, mask, chosen[0], spans)
-            if spans is not None:
+            if spans is not None and isinstance(layer.refine, nn.Sequential):
                 refined = (_logit(spans) + layer.refine(x)).sigmoid()
                 found.append(refined)
                 spans = refined.detach()
