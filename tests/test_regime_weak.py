@@ -335,8 +335,9 @@ def test_odd_videos(name, toy, learnt):
 
 
 def test_presets_fit_their_sets():
-    for system in ("mil", "tscn", "hierarchy", "points"):
+    for system in ("mil", "hierarchy", "points"):
         assert weak_preset(system, "gym") == weak_preset(system, "toy") != weak_preset(system, "mocap")
+    assert [weak_preset("tscn", name).views for name in ("gym", "toy", "mocap")] == ["halves", "alternate", "pose"]
     with pytest.raises(LabanError, match="'tscm'; accepted: mil, tscn, hierarchy, points"):
         weak_preset("tscm", "gym")
 
