@@ -139,6 +139,10 @@ def _statistics(network: Stage, tracks: Sequence[Track]) -> None:
     network.std.copy_(rows.std(0).clamp_min(0.05 * float(rows.std(0).mean())))
 
 
+def _fold(job: ReactionTraining) -> str:
+    return "" if job.fold is None else f" --fold {job.fold}"
+
+
 def stage_card(job: ReactionTraining, stage: str, pairs: Sequence[Pair]) -> str:
     """The README of a stage's checkpoint."""
     real = [pair.name for pair in pairs if not pair.synthetic]
@@ -159,7 +163,7 @@ The motion of somebody who reacts to another person, from that person's motion a
     }.
 - **Licence of these weights**: {LICENCE}. Licences of the clips:
 {licences}
-- **Command**: `laban train reaction --variant {job.variant}{"" if job.fold is None else f" --fold {job.fold}"}`
+- **Command**: `laban train reaction --variant {job.variant} --stage {stage}{_fold(job)}`
 - **Measured**: see the README's section on two people (`python benchmarks/react.py`).
 - **Weak at**: everything but salsa and what synthetic pairs show (approaching, following, mirroring, handing over);
   fingers; contact that needs millimetres.
