@@ -171,7 +171,7 @@ def test_extract_writes_the_rows_of_a_network(tmp_path, x3d, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--encoder", "x3d"], "--encoder x3d: unknown; accepted: pose, pose_confidence, x3d_xs"),
+        (["--encoder", "x3d"], "--encoder x3d: unknown; accepted: pose, pose_confidence, log_mel, x3d_xs"),
         (["--encoder", "x3d_s"], "needs weights"),
         (["--encoder", "open_clip:"], "unknown"),
         (["--people", "0"], "--people 0; accepted: 1 to 20"),
