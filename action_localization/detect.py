@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 
 from action_localization.audio.joining import hears, joined
 from action_localization.pose.detector import (
@@ -40,6 +39,7 @@ from laban.timeline import Segment, Timeline
 from laban.weights import find_weights
 from models.audio.log_mel import EXTRACTOR as LOG_MEL
 from models.audio.log_mel import sound_features
+from models.devices import one_thread
 from models.features import FOLDER_SIDE_CAR, Features, read_features, side_car_path
 from models.formats import read_motion
 from models.formats.arrays import array_names
@@ -183,17 +183,6 @@ class _Clock:
         self.detecting += time.perf_counter() - start
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The pose detector is so small that a second thread costs more than it brings, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def detect_video(
     source: str | Path | Video, options: DetectOptions | None = None, *, finder: Finder | None = None,
     networks: Networks | None = None, advance: Callable[[int], None] | None = None,
@@ -205,7 +194,7 @@ def detect_video(
     video and when the pose networks are not installed (`laban setup`).
     """
     options, clock = options or DetectOptions(), _Clock()
-    with clock.detect(), _one_thread():
+    with clock.detect(), one_thread():
         own = finder or _Embedded(load_pose_detector(options.checkpoint))
     with ExitStack() as stack:
         video = source if isinstance(source, Video) else stack.enter_context(open_video(source, rate=options.rate))
@@ -219,7 +208,7 @@ def detect_video(
         for row in rows:
             with clock.encode():
                 features = stream_features(people, row, confidence=True)
-            with clock.detect(), _one_thread():
+            with clock.detect(), one_thread():
                 per_person.append(own.extracted(features, sound))
     with clock.detect():
         candidates = _together(per_person, people.grid.seconds)
@@ -234,11 +223,11 @@ def detect_motion_file(
 ) -> Found:
     """What the people of a motion file (AMASS npz, bvh, glb, smpl, joints npy), or of a motion, do and when."""
     options, clock = options or DetectOptions(), _Clock()
-    with clock.detect(), _one_thread():
+    with clock.detect(), one_thread():
         own = finder or _Embedded(load_pose_detector(options.checkpoint))
     with clock.encode():
         motion = path if isinstance(path, Motion) else read_motion(path)
-    with clock.detect(), _one_thread():
+    with clock.detect(), one_thread():
         candidates = own.motion(motion)
         timeline = own.shown(candidates, options.threshold)
     return Found(timeline, candidates, own.classes, motion=motion, notes=own.notes, encoding_seconds=clock.encoding,

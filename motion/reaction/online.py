@@ -18,6 +18,7 @@ from laban.errors import LabanError
 from models.body.model import BodyModel, load_body
 from models.body.planting import FootLock
 from models.body.skeleton import NUM_BODY
+from models.devices import one_thread
 from models.diffusion.denoiser import PARTNER, Condition
 from models.motion import Motion
 from models.representation import pair, primitive
@@ -153,6 +154,7 @@ def react_live(
         yield live.see(points, path)
 
 
+@one_thread()
 def react_online(
     actor: Motion, text: str | None = None, *, checkpoint: str | Path | PrimitiveModel = "reaction",
     config: LiveConfig = LiveConfig(), body: BodyModel | None = None, start: State | None = None,

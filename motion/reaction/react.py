@@ -18,7 +18,7 @@ from models.body.model import BodyModel, load_body
 from models.body.pose import motion_joints
 from models.body.skeleton import NUM_BODY, NUM_JOINTS
 from models.body.touching import held_hands, join_hands
-from models.devices import fast_inference, pick_device
+from models.devices import fast_inference, one_thread, pick_device
 from models.diffusion.denoiser import PARTNER, Condition
 from models.diffusion.sampler import Denoise, Hooks, SamplerConfig, Window, batched_guidance, sample, windowed
 from models.motion import Motion
@@ -89,6 +89,7 @@ class Actor:
         return len(self.path)
 
 
+@one_thread()
 def react(
     actor: Motion, text: str | None = None, *, checkpoint: str | Path | Reactor = "reaction",
     config: ReactConfig = ReactConfig(), body: BodyModel | None = None, progress: Callable[[int], None] | None = None,
