@@ -18,7 +18,7 @@ from action_localization.online.learning import choose_threshold
 from action_localization.online.matr import MATR, MATRConfig
 from action_localization.online.suppressor import Heard, SuppressorConfig, best_moments
 from action_localization.online.switch import ActionSwitch, ActionSwitchConfig, switch_states
-from action_localization.online.systems import fit_matr, fit_switch
+from action_localization.online.systems import fit_hat, fit_matr, fit_switch, online_detect
 from action_localization.online.windows import WindowConfig
 from action_localization.regimes.streams import toy_set
 from laban.errors import LabanError
@@ -280,3 +280,15 @@ def test_a_threshold_is_chosen_from_replays_that_equal_the_run() -> None:
         scores = evaluate_online(truths, {v.name: detect_online(network, v.features, v.name) for v in data.tune})
         worth[threshold] = scores.f1 + scores.average_precision
     assert worth[chosen] == pytest.approx(max(worth.values()))
+
+
+def test_a_suppressor_learns_after_its_network(tmp_path):
+    data = toy_set(train=6, measured=2)
+    config = replace(HATConfig(), training=replace(HATConfig().training, steps=3),
+                     suppressor=replace(SuppressorConfig(), training=replace(SuppressorConfig().training, steps=3)))  # fmt: skip
+    network = fit_hat(data, config, tmp_path, seed=0, choose=False)
+    torch.manual_seed(0)
+    fresh = HAT(network.config, data.width, data.classes)
+    before, after = fresh.suppressor.state_dict(), network.suppressor.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert isinstance(online_detect(network, data.test[0].features), Timeline)

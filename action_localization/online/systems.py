@@ -53,6 +53,7 @@ def fit_hat(
         streams = [heard(network, video) for video in training_videos(data)[:_HEARD]]
         training = replace(config.suppressor.training, seed=seed)
         batches = SuppressorBatches(streams, config.suppressor, seed)
+        network.suppressor.requires_grad_(True)
         network.suppressor = fit(network.suppressor, suppressor_loss, batches, training, folder / "suppressor",
                                  progress=not quiet)  # fmt: skip
     if choose:
