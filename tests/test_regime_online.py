@@ -284,8 +284,8 @@ def test_a_threshold_is_chosen_from_replays_that_equal_the_run() -> None:
 
 def test_a_suppressor_learns_after_its_network(tmp_path):
     data = toy_set(train=6, measured=2)
-    config = replace(HATConfig(), training=replace(HATConfig().training, steps=3),
-                     suppressor=replace(SuppressorConfig(), training=replace(SuppressorConfig().training, steps=3)))  # fmt: skip
+    few = replace(HATConfig().training, steps=3)
+    config = replace(HATConfig(), training=few, suppressor=replace(SuppressorConfig(), training=few))
     network = fit_hat(data, config, tmp_path, seed=0, choose=False)
     torch.manual_seed(0)
     fresh = HAT(network.config, data.width, data.classes)

@@ -110,7 +110,7 @@ class SuppressorBatches:
 
 
 def suppressor_loss(
-    network: Suppressor, batch: tuple[Tensor, Tensor], generator: torch.Generator
+    network: Suppressor, batch: Sequence[Tensor], generator: torch.Generator
 ) -> dict[str, Float[Tensor, ""]]:
     """Cross-entropy of speaking."""
     histories, wanted = batch
