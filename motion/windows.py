@@ -112,7 +112,7 @@ class _Share:
 
 def _shares(track: Sequence[Track], part: str, staged: Staged, method: Method, half: int) -> list[_Share]:
     """What each owner's prediction weighs over time, before seams are subtracted."""
-    shares, fades = [], method in FADING and half > 0
+    shares, fades = [], method in FADING and (half > 0 or bool(staged.bridges))
     for own in track:
         before, after = (
             0 if method == "sinc" else half + staged.bridges.get(edge, 0) for edge in (own.start, own.stop)
@@ -121,9 +121,9 @@ def _shares(track: Sequence[Track], part: str, staged: Staged, method: Method, h
         weight = torch.ones(stop - start)
         if fades:
             frame = torch.arange(start, stop) + 0.5
-            if own.start > 0:
+            if own.start > 0 and before > 0:
                 weight = ((frame - own.start + before) / (2 * before)).clamp(0, 1)
-            if own.stop < staged.frames:
+            if own.stop < staged.frames and after > 0:
                 weight = torch.minimum(weight, ((own.stop + after - frame) / (2 * after)).clamp(0, 1))
         shares.append(_Share(part, start, weight))
     if not fades:

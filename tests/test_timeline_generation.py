@@ -71,6 +71,15 @@ def test_the_weights_of_all_windows_sum_to_one_everywhere(score, method, half, l
     torch.testing.assert_close(total, torch.ones_like(total), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_windows_over_a_gap_without_overlap_sum_to_one(method) -> None:
+    staged = retold(stage(segments(("walk", 0.0, 0.25, ()), ("walk", 0.3, 0.55, ())), FPS, whole), method)
+    total = torch.zeros(staged.frames, rifke.LAYOUT.features)
+    for piece in pieces(staged, method, Limits(0, 0, 200, 30)):
+        total[piece.start : piece.stop] += piece.weight
+    torch.testing.assert_close(total, torch.ones_like(total), atol=1e-5, rtol=0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(scores())
 def test_every_part_has_an_owner_at_every_frame(score) -> None:
