@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -54,6 +55,24 @@ class TrainConfig:
     """Processes; each takes a batch of its own, so that n of them with batches of b see what one sees with n * b."""
     strategy: str = "auto"
     """Lightning's name for how they work together: ddp, fsdp, …"""
+
+
+def small_training(steps: int, lr: float, **more: Any) -> TrainConfig:
+    """How networks of under a million weights learn in a minute of one processor; `more` are fields of TrainConfig."""
+    usual: dict[str, Any] = {"warmup": 50, "weight_decay": 0.05, "ema": 0.99, "log_every": 50, "save_minutes": 60.0}
+    return TrainConfig(steps=steps, lr=lr, precision="32-true", accelerator="cpu", **{**usual, **more})
+
+
+@contextmanager
+def drawing_from(generator: torch.Generator) -> Iterator[None]:
+    """What is drawn without a generator of its own (dropout, stochastic depth) is seeded from this one.
+
+    So a loss is a function of its arguments; the caller's random state is left as it was.
+    """
+    seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[generator.device] if generator.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 class _Stream(IterableDataset):

@@ -18,7 +18,7 @@ from action_localization.online.learning import choose_threshold
 from action_localization.online.matr import MATR, MATRConfig
 from action_localization.online.suppressor import Heard, SuppressorConfig, best_moments
 from action_localization.online.switch import ActionSwitch, ActionSwitchConfig, switch_states
-from action_localization.online.systems import fit_hat, fit_matr, fit_switch, online_detect
+from action_localization.online.systems import fit_hat, fit_matr, fit_switch
 from action_localization.online.windows import WindowConfig
 from action_localization.regimes.streams import toy_set
 from laban.errors import LabanError
@@ -291,4 +291,4 @@ def test_a_suppressor_learns_after_its_network(tmp_path):
     fresh = HAT(network.config, data.width, data.classes)
     before, after = fresh.suppressor.state_dict(), network.suppressor.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
-    assert isinstance(online_detect(network, data.test[0].features), Timeline)
+    assert isinstance(detect_online(network, data.test[0].features), Timeline)

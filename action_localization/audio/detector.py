@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,7 @@ from action_localization.spine.systems import (
 from action_localization.spine.training import training_loss
 from laban.timeline import Timeline
 from models.features import Features
-from models.training import TrainConfig, fit
+from models.training import TrainConfig, fit, small_training
 
 Reads = Literal["fused", "visual", "audio"]
 
@@ -44,12 +44,7 @@ class FusionConfig:
     reads: Reads = "fused"
     host: ActionFormer = _HOST
     batch: BatchConfig = BatchConfig(size=8, frames=256)
-    training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            steps=500, lr=2e-3, warmup=40, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
-            log_every=50, save_minutes=60.0,
-        )
-    )  # fmt: skip
+    training: TrainConfig = small_training(500, 2e-3, warmup=40)
 
 
 def fit_fusion(data: RegimeSet, config: FusionConfig, folder: Path, *, seed: int, quiet: bool = True) -> Detector:

@@ -36,6 +36,7 @@ from action_localization.spine.nms import SoftNMS, suppress
 from action_localization.spine.points import assign, pyramid_points
 from action_localization.spine.systems import DecodingConfig, EncoderConfig, HeadConfig
 from models.features import Features
+from models.training import drawing_from
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,7 @@ def dense_loss(network: DenseGrounder, batch: GroundingBatch, generator: torch.G
 
     What the network draws at random is seeded from the generator.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+    with drawing_from(generator):
         return answer_loss(network(batch), batch, network.config)
 
 

@@ -19,7 +19,7 @@ from laban.errors import LabanError
 from models.features import Features
 from models.text.captions import clean
 from models.text.encoder import TextEncoder, load_text_encoder
-from models.training import Loss, Network, TrainConfig, fit
+from models.training import Loss, Network, TrainConfig, fit, small_training
 
 Span = tuple[float, float, float]
 """Start and end in seconds, and the score."""
@@ -117,8 +117,7 @@ class QueryConfig:
 
 def optimisation(steps: int, lr: float = 1e-3) -> TrainConfig:
     """How small grounding networks are trained on a CPU."""
-    return TrainConfig(steps=steps, lr=lr, warmup=min(50, steps), weight_decay=0.03, ema=0.995, precision="32-true",
-                       accelerator="cpu", log_every=50, save_minutes=60.0)  # fmt: skip
+    return small_training(steps, lr, warmup=min(50, steps), weight_decay=0.03, ema=0.995)
 
 
 class QueryBatches:

@@ -7,7 +7,7 @@ probe that has not seen it), its principal components, and how much it resembles
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ from action_localization.spine.systems import (
 from action_localization.spine.training import training_loss
 from laban.timeline import FrameGrid, Segment, Timeline
 from models.features import Features
-from models.training import TrainConfig, fit
+from models.training import TrainConfig, fit, small_training
 
 PARTS = 5
 """Probes that read the training clips, each fitted without a fifth of them."""
@@ -62,12 +62,7 @@ class GymConfig:
     """Chance that a clip of a training stream is moved towards another of its class."""
     size: int = 8
     clips: int = 8
-    training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            steps=750, lr=2e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
-            log_every=50, save_minutes=60.0,
-        )
-    )  # fmt: skip
+    training: TrainConfig = small_training(750, 2e-3)
 
 
 _ENCODER = EncoderConfig(width=64, levels=4, embed=2, stem=1, heads=4, window=9, hidden=128, drop_path=0.1)

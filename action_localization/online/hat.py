@@ -7,7 +7,7 @@ tokens, which are made to foresee what comes, and lets the anchors read them. A 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -22,7 +22,7 @@ from action_localization.online.windows import SMALL, WindowConfig, WindowEncode
 from action_localization.spine.losses import focal_loss
 from action_localization.spine.set_decoder import Memory as Read
 from action_localization.spine.set_decoder import SetDecoder, SetDecoderConfig
-from models.training import TrainConfig
+from models.training import TrainConfig, drawing_from, small_training
 
 _TOLERANCE = 1.0
 """Rows that an end may be said to lie ahead: boundaries are not known better than that."""
@@ -55,12 +55,7 @@ class HATConfig:
     overlap: float = 0.3
     suppressor: SuppressorConfig = SuppressorConfig()
     moments: MomentConfig = MomentConfig(size=6, past=128, block=64, ahead=8, back=4)
-    training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            steps=600, lr=1.5e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
-            log_every=50, save_minutes=60.0,
-        )
-    )  # fmt: skip
+    training: TrainConfig = small_training(600, 1.5e-3)
 
     @property
     def rows(self) -> int:
@@ -167,8 +162,7 @@ def hat_loss(network: HAT, batch: Moments, generator: torch.Generator) -> dict[s
     config = network.config
     index, seen = window_index(batch.at, batch.over, config.rows)
     seen = (seen & windows_of(batch.real[..., None], index)[..., 0]).flatten(0, 1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+    with drawing_from(generator):
         said = network(windows_of(batch.rows, index).flatten(0, 1), seen)
     spans, labels = batch.segments.flatten(0, 1), batch.labels.flatten(0, 1)
     iou, best = _overlaps(spans, labels, network.length).max(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from action_localization.spine.losses import focal_loss
 from action_localization.spine.matching import SetLoss, SetTargets, centred, edges, generalised_iou, match
 from action_localization.spine.set_decoder import Memory as Read
 from action_localization.spine.set_decoder import SetDecoder, SetDecoderConfig
-from models.training import TrainConfig
+from models.training import TrainConfig, drawing_from, small_training
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,7 @@ class MATRConfig:
     flag: float = 0.5
     loss: SetLoss = SetLoss(label=2.0, l1=5.0, giou=0.0, diou=2.0, kind="focal")
     moments: MomentConfig = MomentConfig(size=10, moments=4, ahead=16, back=16)
-    training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            steps=600, lr=1.5e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
-            log_every=50, save_minutes=60.0,
-        )
-    )  # fmt: skip
+    training: TrainConfig = small_training(600, 1.5e-3)
 
 
 @dataclass(frozen=True)
@@ -165,8 +160,7 @@ class MATR(nn.Module):
 def matr_loss(network: MATR, batch: Moments, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
     """Hungarian matching with instances that end about now, and cross-entropy of the flag; layers count alike."""
     config = network.config
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+    with drawing_from(generator):
         x = network.encoder.embed(batch.rows)
         drop = torch.rand(len(x), config.memory, generator=generator) < 0.1
         index, seen = window_index(batch.at, batch.over, config.window)

@@ -7,7 +7,7 @@ get. One small network serves all classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from action_localization.spine.nms import interval_iou
-from models.training import TrainConfig
+from models.training import TrainConfig, small_training
 
 WORTH = 0.05
 """Scores below it are nothing to speak of."""
@@ -34,12 +34,7 @@ class SuppressorConfig:
     """Moments of classes in a batch."""
     positive: float = 0.25
     """Share of them at which to speak."""
-    training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            steps=300, lr=3e-3, warmup=20, ema=0.98, precision="32-true", accelerator="cpu", log_every=50,
-            save_minutes=60.0,
-        )
-    )  # fmt: skip
+    training: TrainConfig = small_training(300, 3e-3, warmup=20, ema=0.98, weight_decay=0.01)
 
 
 class Suppressor(nn.Module):

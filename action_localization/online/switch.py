@@ -7,7 +7,7 @@ a small classifier labels the rows of a closed segment. What is open when the st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import permutations
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from action_localization.online.batches import MomentConfig, Moments
 from action_localization.online.lane import Guess, Lane, Memory
 from models.attention import Block, FeedForward
-from models.training import TrainConfig
+from models.training import TrainConfig, drawing_from, small_training
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,7 @@ class ActionSwitchConfig:
     """Of the class's chance; F1 wants all segments that the switches find."""
     dropout: float = 0.1
     moments: MomentConfig = MomentConfig(size=8, moments=1, past=0, block=256, over=0.0)
-    training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            steps=500, lr=2e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
-            log_every=50, save_minutes=60.0,
-        )
-    )  # fmt: skip
+    training: TrainConfig = small_training(500, 2e-3)
 
 
 class ActionSwitch(nn.Module):
@@ -134,8 +129,7 @@ class ActionSwitch(nn.Module):
 def switch_loss(network: ActionSwitch, batch: Moments, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
     """Cross-entropy of the states under the best naming of the switches, conservativeness, and that of the classes."""
     config = network.config
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+    with drawing_from(generator):
         x = network.embed(batch.rows)
     logits = network.recur(x)[0]
     real = batch.real

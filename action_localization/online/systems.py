@@ -11,15 +11,12 @@ import torch.nn.functional as F
 
 from action_localization.online.hat import HAT, HATConfig, hat_loss
 from action_localization.online.horizon import Horizon, HorizonConfig, Offline
-from action_localization.online.lane import detect_online
 from action_localization.online.learning import THRESHOLDS, choose_threshold, learnt, training_videos
 from action_localization.online.matr import MATR, MATRConfig, matr_loss
 from action_localization.online.suppressor import Heard, SuppressorBatches, suppressor_loss
 from action_localization.online.switch import ActionSwitch, ActionSwitchConfig, switch_loss
 from action_localization.regimes.streams import RegimeSet
 from action_localization.spine.batches import TrainingVideo
-from laban.timeline import Timeline
-from models.features import Features
 from models.training import fit
 
 _HEARD = 12
@@ -93,8 +90,3 @@ def fit_horizon(data: RegimeSet, offline: Offline, config: HorizonConfig, *, cho
     if choose:
         choose_threshold(network, data.tune, THRESHOLDS)
     return network
-
-
-def online_detect(network: MATR | HAT | ActionSwitch | Horizon, features: Features) -> Timeline:
-    """What a system says of one stream, each segment with its gentime."""
-    return detect_online(network, features)

@@ -34,7 +34,7 @@ from action_localization.spine.training import training_loss
 from laban.errors import LabanError
 from laban.timeline import Segment, Timeline
 from models.features import Features
-from models.training import TrainConfig, fit
+from models.training import TrainConfig, fit, small_training
 
 if TYPE_CHECKING:
     from action_localization.regimes.streams import RegimeSet, RegimeVideo
@@ -75,10 +75,7 @@ class STOVTAL:
     batch: BatchConfig = BatchConfig(size=6, frames=384, shrink=0.7)
     noise: float = 0.1
     """Standard deviation of the noise added to the features while learning."""
-    training: TrainConfig = TrainConfig(
-        steps=200, lr=2e-3, warmup=30, weight_decay=0.05, ema=0.98, precision="32-true", accelerator="cpu",
-        log_every=50, save_minutes=60.0,
-    )  # fmt: skip
+    training: TrainConfig = small_training(200, 2e-3, warmup=30, ema=0.98)
     rounds: int = 1
     """Times that the localizer labels the unlabelled streams and learns anew; 0: from people's labels alone."""
     confident: float = 0.4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from action_localization.recognition.network import ASU, SemanticUnits
 from laban.errors import LabanError
-from models.training import TrainConfig, fit
+from models.training import TrainConfig, drawing_from, fit, small_training
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,7 @@ class UnitsConfig:
     """Standard deviation added to every column of a region, which has a length of one."""
     keep: float = 0.5
     """Weight of staying near the encoder's own answer."""
-    training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            steps=200, lr=2e-3, warmup=20, weight_decay=0.05, ema=0.98, precision="32-true", accelerator="cpu",
-            log_every=50, save_minutes=60.0,
-        )
-    )  # fmt: skip
+    training: TrainConfig = small_training(200, 2e-3, warmup=20, ema=0.98)
 
 
 @dataclass(frozen=True)
@@ -77,8 +72,7 @@ def fit_units(
     def loss(network: SemanticUnits, batch: RegionBatch, generator: torch.Generator) -> Mapping[str, Tensor]:
         clips = batch.regions
         noise = config.noise * torch.randn(clips.shape, generator=generator)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        with drawing_from(generator):
             found = network(F.normalize(clips + noise, dim=-1))
         terms = {"label": F.cross_entropy(network.logits(found.embedding, texts), batch.label)}
         if config.network.aligned:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from action_localization.spine.network import Detector
 from action_localization.spine.nms import SoftNMS
 from action_localization.spine.systems import ActionFormer, DecodingConfig, EncoderConfig, HeadConfig, LearningConfig
 from action_localization.spine.training import training_loss
-from models.training import TrainConfig, fit
+from models.training import TrainConfig, fit, small_training
 
 SMALL = ActionFormer(
     encoder=EncoderConfig(width=64, levels=5, embed=2, stem=1, window=9, hidden=128),
@@ -33,12 +33,7 @@ class OfflineConfig:
     size: int = 4
     noise: float = 0.2
     """Standard deviation of what is added to the training features, as a share of their own."""
-    training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            steps=700, lr=2e-3, warmup=50, weight_decay=0.05, ema=0.99, precision="32-true", accelerator="cpu",
-            log_every=50, save_minutes=60.0,
-        )
-    )  # fmt: skip
+    training: TrainConfig = small_training(700, 2e-3)
 
 
 def fit_offline(

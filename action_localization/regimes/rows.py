@@ -21,9 +21,10 @@ from action_localization.grounded.presets import grounded_preset
 from action_localization.grounded.queries import Span, video_queries
 from action_localization.online.hat import OAT, HATConfig
 from action_localization.online.horizon import HorizonConfig
+from action_localization.online.lane import detect_together
 from action_localization.online.matr import MATRConfig
 from action_localization.online.switch import ActionSwitchConfig
-from action_localization.online.systems import fit_hat, fit_horizon, fit_matr, fit_switch, online_detect
+from action_localization.online.systems import fit_hat, fit_horizon, fit_matr, fit_switch
 from action_localization.open_vocabulary.proposals import STOVTAL, Labelling, fit_stov, stov_detect
 from action_localization.open_vocabulary.protocol import zero_shot_words
 from action_localization.open_vocabulary.similarity import frame_similarity
@@ -59,7 +60,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class Row:
-    """`run` takes a set, a folder for what is being trained, and a seed; `unseen`: only held-out classes count."""
+    """`run` takes a set, a folder for what is being trained, and a seed; `unseen`: only held-out classes count.
+
+    Rows that read one network in two ways share its folder, so that it is trained once.
+    """
 
     regime: str
     run: Callable[[RegimeSet, Path, int], Answers]
@@ -83,17 +87,17 @@ def _offline(data: RegimeSet, folder: Path, seed: int) -> Answers:
 
 def _online(fit: Callable[..., Any], config: Any, data: RegimeSet, folder: Path, seed: int) -> Answers:
     network = fit(data, config, folder, seed=seed)
-    return Answers({video.name: online_detect(network, video.features) for video in data.test})
+    return Answers(detect_together(network, {video.name: video.features for video in data.test}))
 
 
 def _horizon(data: RegimeSet, folder: Path, seed: int) -> Answers:
-    offline = fit_offline(data, folder, seed=seed)
+    offline = fit_offline(data, folder.with_name(f"offline-{seed}"), seed=seed)
 
     def detect(features: Features) -> Timeline:
         return detect_features(features, offline.system, offline)
 
     network = fit_horizon(data, detect, HorizonConfig())
-    return Answers({video.name: online_detect(network, video.features) for video in data.test})
+    return Answers(detect_together(network, {video.name: video.features for video in data.test}))
 
 
 def _weak(
@@ -114,16 +118,16 @@ def _zero_shot(detect: Callable[..., Timeline], data: RegimeSet, folder: Path, s
     return _both(data, lambda video: detect(_text(video), words))
 
 
-def _stov(config: STOVTAL, data: RegimeSet, folder: Path, seed: int) -> Answers:
+def _stov(config: STOVTAL, trained: str, data: RegimeSet, folder: Path, seed: int) -> Answers:
     words = zero_shot_words(data)
-    network = fit_stov(data, config, folder, seed=seed)
+    network = fit_stov(data, config, folder.with_name(f"{trained}-{seed}"), seed=seed)
     return _both(data, lambda v: stov_detect(network, v.features, _text(v), words, config, duration=v.truth.duration))
 
 
 def _asu(data: RegimeSet, folder: Path, seed: int) -> Answers:
     words = zero_shot_words(data)
-    localizer = fit_stov(data, STOVTAL(), folder / "localizer", seed=seed)
-    head = fit_head(data, HeadTraining(), folder / "head", seed=seed)
+    localizer = fit_stov(data, STOVTAL(), folder.with_name(f"stov-tal-{seed}"), seed=seed)
+    head = fit_head(data, HeadTraining(), folder, seed=seed)
     return _both(
         data, lambda v: asu_detect(localizer, head, v.features, _text(v), words, duration=v.truth.duration)
     )  # fmt: skip
@@ -169,9 +173,9 @@ ROWS: dict[str, Row] = {
     "points": Row("weak", partial(_weak, "points", fit_points, point_detect)),
     "frame-similarity": Row("zero-shot", partial(_zero_shot, frame_similarity), _SPOKEN, unseen=True, seeded=False),
     "t3al": Row("zero-shot", partial(_zero_shot, t3al_detect), _SPOKEN, unseen=True, seeded=False),
-    "stov-tal": Row("zero-shot", partial(_stov, STOVTAL()), _SPOKEN, unseen=True),
-    "stov-tal-paper": Row("zero-shot", partial(_stov, PAPER_STOV), _SPOKEN, unseen=True),
-    "stov-tal-once": Row("zero-shot", partial(_stov, STOVTAL(rounds=0)), _SPOKEN, unseen=True),
+    "stov-tal": Row("zero-shot", partial(_stov, STOVTAL(), "stov-tal"), _SPOKEN, unseen=True),
+    "stov-tal-paper": Row("zero-shot", partial(_stov, PAPER_STOV, "stov-tal"), _SPOKEN, unseen=True),
+    "stov-tal-once": Row("zero-shot", partial(_stov, STOVTAL(rounds=0), "stov-tal-once"), _SPOKEN, unseen=True),
     "asu": Row("zero-shot", _asu, _SPOKEN, unseen=True),
     "random-spans": Row("grounded", _random_spans),
     "ctrl": Row("grounded", partial(_grounded, "ctrl", fit_ctrl, ground_ctrl)),

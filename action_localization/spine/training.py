@@ -16,7 +16,7 @@ from action_localization.spine.points import Points, Targets, assign
 from action_localization.spine.semantics import semantics_loss
 from action_localization.spine.sensitivity import Positives
 from action_localization.spine.systems import CSA, wrapper
-from models.training import mean_over_processes
+from models.training import drawing_from, mean_over_processes
 
 
 def training_loss(
@@ -27,10 +27,7 @@ def training_loss(
     What the network draws at random (stochastic depth) is seeded from the generator, and the caller's random state is
     left as it was. In training mode the running number of positives is updated.
     """
-    device = batch.features.device
-    seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with drawing_from(generator):
         out = network(batch.features, batch.mask)
     if isinstance(network, BoundaryMatcher):
         terms = map_loss(out, network.host, batch.segments, batch.labels, generator)

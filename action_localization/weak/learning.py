@@ -21,7 +21,7 @@ from action_localization.weak.supervision import WeakVideo
 from laban.errors import LabanError
 from laban.timeline import Timeline
 from models.features import Features
-from models.training import Loss, TrainConfig, fit
+from models.training import Loss, TrainConfig, drawing_from, fit, small_training
 
 Network = TypeVar("Network", bound=nn.Module)
 UNKNOWN = -1
@@ -168,10 +168,7 @@ def fit_weak(
     """
 
     def seeded(network: Network, batch: WeakBatch, generator: torch.Generator) -> Mapping[str, Tensor]:
-        number = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-        device = batch.features.device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(number)
+        with drawing_from(generator):
             return loss(network, batch, generator)
 
     for module in network.modules():
@@ -204,7 +201,4 @@ def as_batch(values: Float32[ndarray, "time width"], width: int) -> Float[Tensor
 
 def training_config(steps: int, lr: float) -> TrainConfig:
     """How all of them are trained, but for the length and the rate."""
-    return TrainConfig(
-        steps=steps, lr=lr, warmup=min(50, steps // 4), weight_decay=0.02, ema=0.99, precision="32-true",
-        accelerator="cpu", log_every=50, save_minutes=60.0,
-    )  # fmt: skip
+    return small_training(steps, lr, warmup=min(50, steps // 4), weight_decay=0.02)
