@@ -11,16 +11,19 @@ import pytest
 import torch
 
 from action_localization.evaluation.online import area, evaluate_online, matched, start_precision
+from action_localization.online.batches import MomentBatches, MomentConfig, free_cuts
 from action_localization.online.hat import HAT, OAT, HATConfig
 from action_localization.online.horizon import Horizon, HorizonConfig
 from action_localization.online.lane import Lane, OnlineSystem, detect_online, detect_together, push_together
-from action_localization.online.learning import choose_threshold
+from action_localization.online.learning import choose_threshold, training_videos
 from action_localization.online.matr import MATR, MATRConfig
+from action_localization.online.presets import online_preset
 from action_localization.online.suppressor import Heard, SuppressorConfig, best_moments
 from action_localization.online.switch import ActionSwitch, ActionSwitchConfig, switch_states
 from action_localization.online.systems import fit_hat, fit_matr, fit_switch
 from action_localization.online.windows import WindowConfig
 from action_localization.regimes.streams import toy_set
+from action_localization.spine.batches import TrainingVideo
 from laban.errors import LabanError
 from laban.timeline import FrameGrid, Segment, Timeline
 from models.features import Features
@@ -28,6 +31,7 @@ from models.features import Features
 CLASSES, WIDTH = ("bend", "hop", "nod"), 6
 GRID = FrameGrid(10.0, 0)
 ENCODER = WindowConfig(width=16, heads=2, hidden=16, layers=1)
+LOCAL = replace(ENCODER, patch=1, convolutions=2)
 
 
 def peaks(features: Features) -> Timeline:
@@ -44,7 +48,7 @@ def eager(name: str) -> OnlineSystem:
     """An untrained system that emits readily, so that its properties can be seen."""
     torch.manual_seed(3)
     if name == "matr":
-        config = MATRConfig(window=8, memory=2, queries=4, encoder=ENCODER, layers=1, back=6, ahead=3, threshold=0.01)
+        config = MATRConfig(window=8, memory=2, queries=4, encoder=LOCAL, layers=1, back=6, ahead=3, threshold=0.01)
         network = MATR(config, WIDTH, CLASSES).eval()
         torch.nn.init.normal_(network.class_head.weight, std=1.0)
         torch.nn.init.constant_(network.flag.bias, 2.0)
@@ -292,3 +296,33 @@ def test_a_suppressor_learns_after_its_network(tmp_path):
     before, after = fresh.suppressor.state_dict(), network.suppressor.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     assert isinstance(detect_online(network, data.test[0].features), Timeline)
+
+
+def test_spliced_streams_hold_whole_segments_as_they_were() -> None:
+    videos = training_videos(toy_set())
+    config = MomentConfig(size=4, moments=3, past=32, block=32, noise=0.0, spliced=1.0, over=0.0)
+    known = {(int(label), video.values[round(a + 0.5) : round(b + 0.5)].tobytes())
+             for video in videos for (a, b), label in zip(video.segments, video.labels, strict=True)}  # fmt: skip
+    drawn, whole, streams = MomentBatches(videos, config), 0, {video.values.tobytes() for video in videos}
+    for seed in range(5):
+        stream = drawn._spliced(200, np.random.default_rng(seed))
+        assert len(stream.values) >= 200 and stream.values.tobytes() not in streams
+        for (a, b), label in zip(stream.segments, stream.labels, strict=True):
+            assert (int(label), stream.values[round(a + 0.5) : round(b + 0.5)].tobytes()) in known
+            whole += 1
+    assert whole > 20
+    assert torch.equal(drawn(7).rows, MomentBatches(videos, config)(7).rows)
+    assert not torch.equal(drawn(7).rows, MomentBatches(videos, replace(config, spliced=0.0))(7).rows)
+
+
+def test_streams_are_cut_between_segments_alone() -> None:
+    spans = np.array([[2.5, 6.5], [6.5, 8.5]])
+    video = TrainingVideo(np.zeros((12, 1), np.float32), spans, np.array([0, 1]))
+    assert free_cuts(video).tolist() == [0, 1, 2, 3, 7, 9, 10, 11, 12]
+
+
+def test_online_presets_fit_their_sets() -> None:
+    for system in ("matr", "oat", "hat", "action-switch"):
+        assert online_preset(system, "toy") == online_preset(system, "mocap") != online_preset(system, "gym")
+    with pytest.raises(LabanError, match="'mat'; accepted: matr, oat, hat, action-switch"):
+        online_preset("mat", "gym")

@@ -38,6 +38,8 @@ class MomentConfig:
     """Share of moments at which the stream ends."""
     noise: float = 0.1
     """Standard deviation of noise added to rows."""
+    spliced: float = 0.0
+    """Share of stretches that come from streams put together anew: pieces that cut no segment, of any streams."""
     seed: int = 0
 
 
@@ -61,6 +63,7 @@ class MomentBatches:
 
     def __init__(self, videos: Sequence[TrainingVideo], config: MomentConfig) -> None:
         self.videos, self.config = videos, config
+        self.cuts = [free_cuts(video) for video in videos] if config.spliced else []
         blocks = [-(-len(video.values) // config.block) for video in videos]
         self.ends = np.cumsum(blocks, dtype=np.int64)
 
@@ -75,6 +78,9 @@ class MomentBatches:
         which = int(np.searchsorted(self.ends, number, side="right"))
         video = self.videos[which]
         edge = (number - (int(self.ends[which - 1]) if which else 0)) * config.block
+        if self.cuts and rng.random() < config.spliced:
+            edge = int(rng.integers(-(-config.past // config.block) + 1)) * config.block
+            video = self._spliced(edge + config.block + config.ahead, rng)
         first, stop = edge - config.past, min(edge + config.block, len(video.values))
         rows = np.zeros((config.past + config.block, video.values.shape[1]), np.float32)
         real = np.zeros(len(rows), bool)
@@ -90,6 +96,23 @@ class MomentBatches:
         labels = np.where(over[:, None] & (segments[..., 1] - segments[..., 0] < 1.0), -1, labels)
         return rows, real, at - first, over, segments, labels
 
+    def _spliced(self, rows: int, rng: np.random.Generator) -> TrainingVideo:
+        """A stream of at least so many rows, of pieces of up to half a block and one segment more."""
+        values, segments, labels, length = [], [], [], 0
+        while length < rows:
+            which = int(rng.integers(len(self.videos)))
+            video, cuts = self.videos[which], self.cuts[which]
+            first = int(rng.choice(cuts[:-1]))
+            wanted = first + int(rng.integers(1, self.config.block // 2 + 1))
+            stop = int(cuts[min(int(np.searchsorted(cuts, wanted)), len(cuts) - 1)])
+            middle = video.segments.mean(1) + 0.5
+            inside = (middle > first) & (middle < stop)
+            values.append(video.values[first:stop])
+            segments.append(video.segments[inside] + length - first)
+            labels.append(video.labels[inside])
+            length += stop - first
+        return TrainingVideo(np.concatenate(values), np.concatenate(segments), np.concatenate(labels))
+
     def _moments(
         self, video: TrainingVideo, edge: int, stop: int, rng: np.random.Generator
     ) -> Int[np.ndarray, " moments"]:
@@ -101,6 +124,13 @@ class MomentBatches:
             close = rng.choice(ends, config.moments) + rng.integers(-config.ahead, config.back + 1, config.moments)
             at = np.where(rng.random(config.moments) < config.near, close.clip(edge, stop - 1), at)
         return at
+
+
+def free_cuts(video: TrainingVideo) -> Int[np.ndarray, " cuts"]:
+    """The rows before which a stream can be cut without cutting a segment (by more than a quarter of a row)."""
+    edges = np.arange(len(video.values) + 1) - 0.5
+    start, end = video.segments[:, :1] + 0.25, video.segments[:, 1:] - 0.25
+    return np.flatnonzero(~((start < edges) & (edges < end)).any(0) | (edges < 0) | (edges > len(video.values) - 1))
 
 
 def _collated(drawn: Sequence[tuple[np.ndarray, ...]]) -> Moments:

@@ -23,6 +23,8 @@ class WindowConfig:
     patch: int = 2
     dropout: float = 0.1
     """Of row embeddings."""
+    convolutions: int = 0
+    """So many convolutions over three tokens before the blocks: what an edge looks like does not depend on its age."""
 
 
 SMALL = WindowConfig(width=64, hidden=128, layers=1)
@@ -42,6 +44,7 @@ class WindowEncoder(nn.Module):
         self.embedding = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width), nn.GELU())
         self.joining = nn.Linear(config.patch * width, width)
         self.place = nn.Parameter(torch.randn(extra + self.tokens, width) * 0.02)
+        self.local = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(config.convolutions))
         self.blocks = nn.ModuleList(Block(width, config.heads, config.hidden) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
 
@@ -57,6 +60,9 @@ class WindowEncoder(nn.Module):
         patch = self.config.patch
         x = self.joining(embedded.unflatten(1, (-1, patch)).flatten(2))
         mask = F.pad(real.unflatten(1, (-1, patch)).any(-1), (self.extra, 0), value=True)
+        there = mask[:, self.extra :, None].to(x.dtype)
+        for convolution in self.local:
+            x = (x + F.gelu(convolution(x.transpose(1, 2))).transpose(1, 2)) * there
         x = F.pad(x, (0, 0, self.extra, 0)) + self.place
         for block in self.blocks:
             x = block(x, mask)

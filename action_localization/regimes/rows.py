@@ -19,11 +19,9 @@ from action_localization.grounded.dense import fit_dense, ground_dense
 from action_localization.grounded.moment_detr import fit_moment_detr, ground_moment_detr
 from action_localization.grounded.presets import grounded_preset
 from action_localization.grounded.queries import Span, video_queries
-from action_localization.online.hat import OAT, HATConfig
 from action_localization.online.horizon import HorizonConfig
 from action_localization.online.lane import detect_together
-from action_localization.online.matr import MATRConfig
-from action_localization.online.switch import ActionSwitchConfig
+from action_localization.online.presets import online_preset
 from action_localization.online.systems import fit_hat, fit_horizon, fit_matr, fit_switch
 from action_localization.open_vocabulary.proposals import STOVTAL, Labelling, fit_stov, stov_detect
 from action_localization.open_vocabulary.protocol import zero_shot_words
@@ -85,8 +83,8 @@ def _offline(data: RegimeSet, folder: Path, seed: int) -> Answers:
     return _both(data, lambda v: detect_features(v.features, network.system, network, duration=v.truth.duration))
 
 
-def _online(fit: Callable[..., Any], config: Any, data: RegimeSet, folder: Path, seed: int) -> Answers:
-    network = fit(data, config, folder, seed=seed)
+def _online(name: str, fit: Callable[..., Any], data: RegimeSet, folder: Path, seed: int) -> Answers:
+    network = fit(data, online_preset(name, data.name), folder, seed=seed)
     return Answers(detect_together(network, {video.name: video.features for video in data.test}))
 
 
@@ -163,10 +161,10 @@ PAPER_STOV = STOVTAL(labelling=Labelling(runs=None))
 ROWS: dict[str, Row] = {
     "offline": Row("full", _offline),
     "horizon": Row("online", _horizon),
-    "matr": Row("online", partial(_online, fit_matr, MATRConfig())),
-    "oat": Row("online", partial(_online, fit_hat, OAT)),
-    "hat": Row("online", partial(_online, fit_hat, HATConfig())),
-    "action-switch": Row("online", partial(_online, fit_switch, ActionSwitchConfig())),
+    "matr": Row("online", partial(_online, "matr", fit_matr)),
+    "oat": Row("online", partial(_online, "oat", fit_hat)),
+    "hat": Row("online", partial(_online, "hat", fit_hat)),
+    "action-switch": Row("online", partial(_online, "action-switch", fit_switch)),
     "mil": Row("weak", partial(_weak, "mil", fit_pooled, pooled_detect)),
     "tscn": Row("weak", partial(_weak, "tscn", fit_tscn, tscn_detect)),
     "hierarchy": Row("weak", partial(_weak, "hierarchy", fit_hierarchy, hierarchy_detect)),
