@@ -26,7 +26,7 @@ from models.body.model import BodyModel, load_body
 from models.data.pairs import FOLDS, Pair, swap
 from models.motion import Motion
 from motion.generate import GenerateConfig, generate
-from motion.metrics import kid
+from motion.metrics import diversity, kid, multimodality
 from motion.reaction.baselines import alone_beside, nearest_partner, partners_of
 from motion.reaction.measures import measure, summary
 from motion.reaction.network import Reactor, digest_of, load_stage
@@ -71,6 +71,10 @@ class Row:
     work: float
     kid: tuple[float, float] | None = None
     """Against the real pairs, x 1000: mean over folds, and its standard error over them; None without the encoder."""
+    diversity: float | None = None
+    """Mean distance of two windows of one fold and seed in the pair encoder; good is near the real pairs' value."""
+    multimodality: float | None = None
+    """Mean distance of two reactions, under different seeds, in one window; None for a single seed."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,8 @@ def evaluate_react(
     """The rows over all takes; `finished` is told of each case."""
     found = {row: [case for pair in pairs for case in _cases(row, pair, pairs, asked, finished)] for row in asked.rows}
     folds = {pair.take: pair.fold for pair in pairs}
-    return [replace(row_of(row, cases), kid=_kid(cases, found.get("real"), folds)) for row, cases in found.items()]
+    return [replace(row_of(row, cases), kid=_kid(cases, found.get("real"), folds), diversity=_diversity(cases, folds),
+                    multimodality=_multimodality(cases)) for row, cases in found.items()]  # fmt: skip
 
 
 def _kid(cases: Sequence[Case], real: Sequence[Case] | None, folds: Mapping[int, int]) -> tuple[float, float] | None:
@@ -137,6 +142,25 @@ def _kid(cases: Sequence[Case], real: Sequence[Case] | None, folds: Mapping[int,
         values.append(kid(made, true)[0])
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return float(np.mean(values)), error
+
+
+def _diversity(cases: Sequence[Case], folds: Mapping[int, int]) -> float | None:
+    """Over windows of one fold and seed, averaged; embeddings of different folds have nothing in common."""
+    groups = dict[tuple[int, int], list[tuple[float, ...]]]()
+    for case in cases:
+        groups.setdefault((folds[case.take], case.seed), []).extend(case.rows)
+    means = [diversity(np.array(rows)).value for rows in groups.values() if len(rows) > 1]
+    return float(np.mean(means)) if means else None
+
+
+def _multimodality(cases: Sequence[Case]) -> float | None:
+    """Over the seeds of a take and direction, window by window, averaged."""
+    groups = dict[tuple[int, bool], list[tuple[tuple[float, ...], ...]]]()
+    for case in cases:
+        groups.setdefault((case.take, case.turned), []).append(case.rows)
+    means = [multimodality(np.array(seeds).swapaxes(0, 1)).value for seeds in groups.values()
+             if len(seeds) > 1 and seeds[0]]  # fmt: skip
+    return float(np.mean(means)) if means else None
 
 
 def _cases(
@@ -280,5 +304,6 @@ def plain(row: Row) -> dict[str, Any]:
     return {"row": row.row, "n": row.n, "seeds": row.seeds,
             "mean [95 %]": {name: [round(v, 4) for v in own] for name, own in row.figures.items()},
             "trajectory error over seeds [95 %]": [round(v, 4) for v in seed_interval(row.by_seed)],
-            "KID x1000 [standard error over folds]": row.kid, "seconds a second": round(row.work, 3),
+            "KID x1000 [standard error over folds]": row.kid, "diversity": row.diversity,
+            "multimodality": row.multimodality, "seconds a second": round(row.work, 3),
             "folds": FOLDS}  # fmt: skip

@@ -21,7 +21,7 @@ from models.objectives import pair_vectors
 from models.representation import pair as frames
 from models.rotations import yaw_rotation
 from models.training import TrainConfig, fit
-from motion.evaluation_react import ERROR, Asked, against, evaluate_react
+from motion.evaluation_react import ERROR, Asked, Case, _diversity, _multimodality, against, evaluate_react
 from motion.reaction.batches import ReactionBatches, tracks_of
 from motion.reaction.features import FPS, WAY, actor_alone, path_of, start_yaw, tracks_of_roles, turned, way_of
 from motion.reaction.losses import STRAY, ReactionWeights, body_loss, stray, way_loss, whole_loss
@@ -277,6 +277,19 @@ def test_a_live_reactor_answers_every_frame_from_the_past_alone() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- figures
+
+
+def test_varied_reactions_and_varied_windows_are_told_apart() -> None:
+    def case(take: int, seed: int, *places: float) -> Case:
+        return Case(take, False, seed, {}, 0.0, tuple((place, 0.0) for place in places))
+
+    same = [case(0, 0, 1.0, 3.0), case(0, 1, 1.0, 3.0)]  # two windows 2 apart, whatever the seed
+    varied = [case(0, 0, 1.0, 1.0), case(0, 1, 4.0, 4.0), case(1, 0, 7.0, 7.0), case(1, 1, 8.0, 8.0)]
+    assert (_diversity(same, {0: 0}), _multimodality(same)) == (2.0, 0.0)
+    assert (_diversity(varied, {0: 0, 1: 1}), _multimodality(varied)) == (0.0, 2.0)  # folds are not compared
+    assert _diversity(varied, {0: 0, 1: 0}) > 1.0
+    assert _multimodality(same[:1]) is None
+    assert _diversity([case(0, 0)], {0: 0}) is None
 
 
 def test_rows_are_measured_once_and_told_with_intervals(tmp_path: Path) -> None:

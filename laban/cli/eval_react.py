@@ -64,11 +64,13 @@ def react(  # noqa: PLR0913
 
 def table(rows: list[Row]) -> str:
     """Every row in one line, mean with interval over takes and directions, as Markdown."""
-    lines = [f"| row | n | seeds | {' | '.join(SHOWN)} | KID x1000 | s / s |", "|---" * (len(SHOWN) + 5) + "|"]
+    names = [*SHOWN, "KID x1000", "diversity", "multimodality", "s / s"]
+    lines = [f"| row | n | seeds | {' | '.join(names)} |", "|---" * (len(names) + 3) + "|"]
     for one in rows:
         cells = [f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in (one.figures[name] for name in SHOWN)]
         near = "" if one.kid is None else "{:.1f} ± {:.1f}".format(*one.kid)
-        lines.append(f"| {one.row} | {one.n} | {one.seeds} | {' | '.join(cells)} | {near} | {one.work:.2f} |")
+        cells += [near, *("" if value is None else f"{value:.2f}" for value in (one.diversity, one.multimodality))]
+        lines.append(f"| {one.row} | {one.n} | {one.seeds} | {' | '.join(cells)} | {one.work:.2f} |")
     return "\n".join(lines)
 
 
