@@ -98,6 +98,15 @@ def test_equal_scores_come_in_the_order_given() -> None:
     assert suppress(same, SoftNMS()).start.tolist() == [0, 10, 20, 30]
 
 
+@pytest.mark.parametrize("method", ["hard", "linear", "gaussian"])
+def test_what_has_no_score_left_is_gone_even_without_a_least_score(method) -> None:
+    same = np.array([0.0, 0.0, 5.0]), np.array([4.0, 4.0, 9.0])
+    given = Candidates(*same, np.array([0.9, 0.8, 0.0]), np.zeros(3, np.int64))
+    kept = suppress(given, SoftNMS(method=method, min_score=0.0, overlap=0.3))
+    assert kept.start.tolist() == ([0.0] if method != "gaussian" else [0.0, 0.0])
+    assert (kept.score > 0).all()
+
+
 def test_nothing_in_nothing_out() -> None:
     empty = Candidates(np.empty(0), np.empty(0), np.empty(0), np.empty(0, int))
     for config in (SoftNMS(), SoftNMS(voting=0.9, per_class=False), SoftNMS("hard")):

@@ -26,6 +26,7 @@ class SoftNMS:
     widen: float = 0.0
     """Added to `overlap` times the chosen one's share of the whole span (BMN)."""
     min_score: float = 0.001
+    """What has less is left out; a score of 0 always is."""
     keep: int = 200
     per_class: bool = True
     voting: float = 0.0
@@ -159,7 +160,7 @@ def _rounds(lanes: _Lanes, config: SoftNMS, span: float, floor: float) -> Iterat
         rows = np.arange(len(lanes.score))
         best = lanes.score.argmax(1)
         top = lanes.score[rows, best]
-        live = top >= floor
+        live = (top >= floor) & (top > 0)
         if not live.any():
             return
         scores.append(top[live])
