@@ -13,7 +13,7 @@ import argparse
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from action_localization.anticipation.anticipator import load_anticipator
 from action_localization.anticipation.chains import learn_chains, plan_windows
 from action_localization.anticipation.evaluate import LongTerm
 from action_localization.anticipation.goals import (
+    GoalTraces,
     GoalTraining,
     best_belief,
     facts,
@@ -48,6 +49,8 @@ FILLER = {"crosstask": {3: 62.3, 4: 37.7, 5: 23.3, 6: 15.4}}
 """SR with true ends by a lookup of fillers, as measured before on nearly the same windows (8 videos more)."""
 FRACTIONS = (0.3, 0.5, 0.7)
 GOAL_STEPS = 1500
+RECOGNISERS = 3
+"""Goal recognisers whose log-odds are averaged."""
 KITCHEN = "anticipate_kitchen"
 
 
@@ -147,21 +150,21 @@ def goal_rows(name: str, training: SequenceSet, evaluation: SequenceSet, run: Pa
     data = task_traces(rest, chains)
     shares, part = task_shares(data, len(chains.tasks)), learn_chains(rest)
     own = [number[task] for task in part.tasks]
-    network = train_recogniser(data, GoalTraining(run / "goal", steps))
+    odds_of = _recognisers(data, run / "goal", steps)
     known = [share for share in FRACTIONS for _ in held.sequences]
     traces = [trace for share in FRACTIONS for trace in prefixes(held, share)]
     belief_of_chains = np.full((len(traces), len(number)), 1e-12)
     belief_of_chains[:, own] = np.stack([part.posterior(trace) for trace in traces])
     truth = np.array([number[one.goal] for one in held.sequences] * len(FRACTIONS))
-    odds = facts(network, traces)
+    odds = odds_of(traces)
     belief = best_belief(odds, shares, belief_of_chains, truth)
     full = task_traces(training, chains)
-    network = train_recogniser(full, GoalTraining(run / "goal-all", steps))
+    odds_of = _recognisers(full, run / "goal-all", steps)
     shares = task_shares(full, len(chains.tasks))
     print(f"{name}: chosen on {len(known) // len(FRACTIONS)} held-out training videos: {belief}")
     for share in FRACTIONS:
         traces = prefixes(evaluation, share)
-        posterior, odds = np.stack([chains.posterior(trace) for trace in traces]), facts(network, traces)
+        posterior, odds = np.stack([chains.posterior(trace) for trace in traces]), odds_of(traces)
         bag = np.stack([chains.unordered(trace) for trace in traces])
         scores = {"most common task": np.tile(chains.videos, (len(traces), 1)), "unordered steps": bag,
                   "n-gram chains": posterior,
@@ -172,6 +175,13 @@ def goal_rows(name: str, training: SequenceSet, evaluation: SequenceSet, run: Pa
         rows = ", ".join(f"{row} {shown(mean_over_groups(h, np.arange(len(h))))}" for row, h in hits.items())
         print(f"{name}: goal after {share:.0%} of {len(truth)} traces ({(truth < 0).mean():.1%} of unknown tasks), "
               f"accuracy: {rows}", flush=True)  # fmt: skip
+
+
+def _recognisers(data: GoalTraces, run: Path, steps: int) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+    """Traces to log-odds of propositions, averaged over networks of several seeds."""
+    networks = [train_recogniser(data, GoalTraining(run if seed == 0 else run.with_name(f"{run.name}-{seed}"), steps,
+                                                    seed=seed)) for seed in range(RECOGNISERS)]  # fmt: skip
+    return lambda traces: np.mean([facts(network, traces) for network in networks], axis=0)
 
 
 def main() -> None:
