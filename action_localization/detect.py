@@ -31,7 +31,8 @@ from action_localization.pose.detector import (
     shown,
 )
 from action_localization.pose.features import EXTRACTOR as POSE_EXTRACTOR
-from action_localization.spine.checkpoint import load_detector
+from action_localization.pose.features import extracted_features
+from action_localization.spine.checkpoint import check_regime, load_detector, regime_of
 from action_localization.spine.detect import detect_features, features_end
 from action_localization.spine.systems import System
 from laban.errors import LabanError
@@ -242,26 +243,59 @@ def detect_feature_file(path: str | Path, options: DetectOptions | None = None) 
     options, clock = options or DetectOptions(), _Clock()
     with clock.encode():
         features = read_features(path)
+    notes = list[str]()
     with clock.detect():
-        network, config = load_detector(options.checkpoint)
-        trained, notes = config.get("extractor"), list[str]()
-        try:
-            sound = _sound_file(network.system, features, options, notes)
-            if trained == POSE_EXTRACTOR:
-                own = load_pose_detector(options.checkpoint)
-                candidates = detect_extracted(own, features, sound)
-                timeline = _worth_showing(own, candidates, options.threshold)
-            else:
-                if trained and trained != features.extractor:
-                    notes.append(f"features are by {features.extractor}; the checkpoint was trained on {trained}'s")
-                width = hears(network.system)
-                heard = features if width is None else joined(features, sound, width)
-                candidates = detect_features(heard, network.system, network)
-                timeline = _above(candidates, config.get("thresholds", {}), options.threshold)
-        except LabanError as error:
-            raise LabanError(f"{path}: {error}") from None
-    return Found(timeline, candidates, network.classes, notes=tuple(notes), encoding_seconds=clock.encoding,
+        if regime_of(_config(options.checkpoint)) == "weak":
+            candidates, classes, timeline = _weakly(path, features, options, notes)
+        else:
+            candidates, classes, timeline = _offline(path, features, options, notes)
+    return Found(timeline, candidates, classes, notes=tuple(notes), encoding_seconds=clock.encoding,
                  detecting_seconds=clock.detecting)  # fmt: skip
+
+
+def _offline(
+    path: str | Path, features: Features, options: DetectOptions, notes: list[str]
+) -> tuple[Timeline, tuple[str, ...], Timeline]:
+    """(every candidate, classes, what is worth showing) of a detector that knows whole segments."""
+    network, config = load_detector(options.checkpoint)
+    try:
+        sound = _sound_file(network.system, features, options, notes)
+        if config.get("extractor") == POSE_EXTRACTOR:
+            own = load_pose_detector(options.checkpoint)
+            candidates = detect_extracted(own, features, sound)
+            return candidates, network.classes, _worth_showing(own, candidates, options.threshold)
+        _note_extractor(features, config, notes)
+        width = hears(network.system)
+        heard = features if width is None else joined(features, sound, width)
+        candidates = detect_features(heard, network.system, network)
+    except LabanError as error:
+        raise LabanError(f"{path}: {error}") from None
+    return candidates, network.classes, _above(candidates, config.get("thresholds", {}), options.threshold)
+
+
+def _weakly(
+    path: str | Path, features: Features, options: DetectOptions, notes: list[str]
+) -> tuple[Timeline, tuple[str, ...], Timeline]:
+    """The same of a detector that learnt from labels without boundaries."""
+    from action_localization.regimes.systems import answering, load_system
+
+    network, config = load_system(options.checkpoint, "weak")
+    if options.audio is not None:
+        raise LabanError(f"--audio {options.audio}: checkpoint {options.checkpoint} reads no sound")
+    try:
+        if config.get("extractor") == POSE_EXTRACTOR and features.extractor != POSE_EXTRACTOR:
+            features = extracted_features(features)
+        _note_extractor(features, config, notes)
+        candidates = answering(network, config)(features, duration=features_end(features.grid))
+    except LabanError as error:
+        raise LabanError(f"{path}: {error}") from None
+    return candidates, network.classes, _above(candidates, config.get("thresholds", {}), options.threshold)
+
+
+def _note_extractor(features: Features, config: Mapping[str, Any], notes: list[str]) -> None:
+    trained = config.get("extractor")
+    if trained and trained != features.extractor:
+        notes.append(f"features are by {features.extractor}; the checkpoint was trained on {trained}'s")
 
 
 def _sound(video: Video, own: PoseDetector, options: DetectOptions) -> Features | None:
@@ -320,8 +354,10 @@ def source_kind(source: str | Path, checkpoint: str | Path = NAME) -> Kind:
 
 
 def checkpoint_classes(checkpoint: str | Path = NAME) -> tuple[str, ...]:
-    """What a checkpoint can detect, without loading its weights."""
-    return tuple(map(str, _config(checkpoint)["classes"]))
+    """What a checkpoint can detect, without loading its weights; LabanError for one that speaks online, or grounds."""
+    config = _config(checkpoint)
+    check_regime(checkpoint, config, "offline", "weak")
+    return tuple(map(str, config["classes"]))
 
 
 def _reads(checkpoint: str | Path) -> str:
@@ -334,7 +370,7 @@ def _config(checkpoint: str | Path) -> dict[str, Any]:
         config = json.loads((find_weights(checkpoint) / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise LabanError(f"checkpoint {checkpoint}: config.json is not JSON ({error})") from None
-    if not isinstance(config, dict) or not isinstance(config.get("classes"), list):
+    if not isinstance(config, dict) or not (isinstance(config.get("classes"), list) or regime_of(config) == "grounded"):
         raise LabanError(f"checkpoint {checkpoint}: is no detector; accepted: {NAME}, or a folder that training made")
     return config
 

@@ -276,6 +276,22 @@ def fit(
     return cast(Network, module.ema.eval())
 
 
+class UnfinishedError(LabanError):
+    """A training whose time was up before its schedule was; it is kept and can go on."""
+
+
+def fit_whole(
+    network: Network, loss: Loss, batches: Batches, config: TrainConfig, folder: str | Path, *,
+    deadline: float | None = None, progress: bool = True,
+) -> Network:  # fmt: skip
+    """`fit` to the last step, for what goes on from there; UnfinishedError at `deadline` (of `time.monotonic`)."""
+    minutes = None if deadline is None else max((deadline - time.monotonic()) / 60, 1e-6)
+    network = fit(network, loss, batches, config, folder, minutes=minutes, progress=progress)
+    if steps_done(folder) < config.steps:
+        raise UnfinishedError(f"time is up; call again to go on with {folder}")
+    return network
+
+
 def _trainer(config: TrainConfig, folder: Path, end: int, *, minutes: float | None, progress: bool) -> Any:
     return pl.Trainer(
         max_steps=end * (2 if config.muon_lr else 1),

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from action_localization.online.listening import Session, save_online
+from action_localization.online.listening import Session
 from action_localization.online.matr import MATR, MATRConfig
 from action_localization.online.watching import HORIZON, Arrival, Watcher
 from action_localization.online.windows import WindowConfig
 from action_localization.pose.features import EXTRACTOR, FPS, WIDTH, entry_grid, pooled, pose_rows
+from action_localization.regimes.systems import save_system
 from laban.cli import run
 from laban.scores import read_timeline
 from models.features import Features, write_features
@@ -39,7 +40,7 @@ def eager(rows: int = WIDTH) -> MATR:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("weights") / "online"
-    save_online(folder, eager(), "# random\n", {"extractor": EXTRACTOR})
+    save_system(folder, "matr", eager(), "# random\n", {"extractor": EXTRACTOR})
     return str(folder)
 
 

@@ -157,15 +157,17 @@ def _positive(
 
 
 def fit_ctrl(
-    data: RegimeSet, config: CTRL, folder: Path, *, seed: int, quiet: bool = True, text: int = 384
-) -> WindowGrounder:
+    data: RegimeSet, config: CTRL, folder: Path, *, seed: int, quiet: bool = True, text: int = 384,
+    deadline: float | None = None,
+) -> WindowGrounder:  # fmt: skip
     """Train on `data.train`; the windows' lengths are quantiles of how long its sentences are true."""
     torch.manual_seed(seed)
     spans = [b - a for video in data.train for query in video_queries(video) for a, b in query.windows]
     lengths = tuple(round(float(x), 2) for x in np.quantile(spans, (0.1, 0.35, 0.65, 0.9)))
     rate = entries_a_second(data.train[0].features)
     network = WindowGrounder(replace(config, lengths=lengths), data.width, text, rate)
-    return train_grounding(network, ctrl_loss, data.train, config.learning, folder, seed=seed, quiet=quiet)
+    return train_grounding(network, ctrl_loss, data.train, config.learning, folder, seed=seed, quiet=quiet,
+                           deadline=deadline)  # fmt: skip
 
 
 def entries_a_second(features: Features) -> float:

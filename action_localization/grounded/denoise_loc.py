@@ -93,12 +93,14 @@ def denoise_loss(network: SpanDenoiser, batch: GroundingBatch, generator: torch.
 
 
 def fit_denoise_loc(
-    data: RegimeSet, config: DenoiseLoc, folder: Path, *, seed: int, quiet: bool = True, text: int = 384
-) -> SpanDenoiser:
+    data: RegimeSet, config: DenoiseLoc, folder: Path, *, seed: int, quiet: bool = True, text: int = 384,
+    deadline: float | None = None,
+) -> SpanDenoiser:  # fmt: skip
     """Train on `data.train` and the sentences there."""
     torch.manual_seed(seed)
     network = SpanDenoiser(config, data.width, text)
-    return train_grounding(network, denoise_loss, data.train, config.learning, folder, seed=seed, quiet=quiet)
+    return train_grounding(network, denoise_loss, data.train, config.learning, folder, seed=seed, quiet=quiet,
+                           deadline=deadline)  # fmt: skip
 
 
 @torch.inference_mode()

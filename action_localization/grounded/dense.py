@@ -139,12 +139,14 @@ def entries(targets: SetTargets, batch: GroundingBatch) -> Float[Tensor, "querie
 
 
 def fit_dense(
-    data: RegimeSet, config: DenseGrounding, folder: Path, *, seed: int, quiet: bool = True, text: int = 384
-) -> DenseGrounder:
+    data: RegimeSet, config: DenseGrounding, folder: Path, *, seed: int, quiet: bool = True, text: int = 384,
+    deadline: float | None = None,
+) -> DenseGrounder:  # fmt: skip
     """Train on `data.train` and the sentences there."""
     torch.manual_seed(seed)
     network = DenseGrounder(config, data.width, text)
-    return train_grounding(network, dense_loss, data.train, config.learning, folder, seed=seed, quiet=quiet)
+    return train_grounding(network, dense_loss, data.train, config.learning, folder, seed=seed, quiet=quiet,
+                           deadline=deadline)  # fmt: skip
 
 
 @torch.inference_mode()

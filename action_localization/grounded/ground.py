@@ -10,7 +10,7 @@ for segment in found.timeline.segments:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,9 +20,13 @@ from numpy import ndarray
 
 from action_localization.detect import DetectOptions, Kind
 from action_localization.grounded.pose import NAME, Grounded, PoseGrounder, ground_entries, load_grounder
-from action_localization.pose.features import FPS, extracted_features, person_features
+from action_localization.grounded.queries import Span
+from action_localization.pose.features import EXTRACTOR, FPS, extracted_features, person_features
+from action_localization.regimes.systems import answering, load_system
+from action_localization.spine.checkpoint import check_regime
 from laban.errors import LabanError
 from laban.timeline import Segment, Timeline
+from laban.weights import load_weights
 from models.features import Features, read_features
 from models.formats import read_motion
 from models.motion import Motion
@@ -33,6 +37,8 @@ from models.video.reading import Video, open_video, until
 
 MOST = 100
 """Spans that can be asked for."""
+USUAL = 0.3
+"""Score from which spans are shown where a checkpoint does not say."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -78,6 +84,46 @@ class GroundedSource:
         return self.motion.actors if self.motion is not None else None
 
 
+@dataclass(frozen=True)
+class OwnGrounder:
+    """A grounding system that `laban train detect` taught; `reads` is the extractor of its features."""
+
+    ground: Callable[[Features, Sequence[str]], list[list[Span]]]
+    reads: str
+    width: int
+    threshold: float
+
+
+def own_grounder(checkpoint: str | Path) -> OwnGrounder | None:
+    """The grounding system in a folder; None for the embedded grounder and others like it.
+
+    LabanError for a checkpoint that grounds nothing.
+    """
+    _, config = load_weights(checkpoint)
+    if config.get("kind") == "pose grounder":
+        return None
+    check_regime(checkpoint, config, "grounded")
+    network, config = load_system(checkpoint, "grounded")
+    least = config.get("threshold")
+    return OwnGrounder(answering(network, config), str(config.get("extractor", "unknown")), int(config["features"]),
+                       USUAL if least is None else float(least))  # fmt: skip
+
+
+def ground_own(own: OwnGrounder, features: Features, sentence: str) -> Grounded:
+    """Spans of a sentence in features of the grounder's own kind; the curve is the best span's score at each 0.1 s.
+
+    LabanError for features of another width.
+    """
+    if features.width != own.width:
+        raise LabanError(f"features are {features.width} wide; the grounder was trained on {own.width}")
+    spans = own.ground(features, [sentence])[0]
+    at = (np.arange(max(1, round(10 * features.grid.seconds))) + 0.5) / 10
+    curve = np.zeros(len(at))
+    for start, end, score in spans:
+        curve = np.maximum(curve, score * ((start <= at) & (at < end)))
+    return Grounded(sentence, spans, curve, own.threshold)
+
+
 def checked_sentence(sentence: str) -> tuple[str, list[str]]:
     """The sentence in plain form, and what the user should know of it; LabanError when it says nothing."""
     text = clean(sentence)
@@ -98,7 +144,8 @@ def checked_sentence(sentence: str) -> tuple[str, list[str]]:
 
 def ground_source(
     source: str | Path | Motion | Video | Features, sentence: str, options: GroundOptions | None = None, *,
-    kind: Kind = "video", grounder: PoseGrounder | None = None, advance: Callable[[int], None] | None = None,
+    kind: Kind = "video", grounder: PoseGrounder | OwnGrounder | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> GroundedSource:  # fmt: skip
     """Where a sentence is true. `kind` says what a path is (`action_localization.detect.source_kind` finds out).
 
@@ -106,12 +153,14 @@ def ground_source(
     """
     options = options or GroundOptions()
     text, notes = checked_sentence(sentence)
-    own = grounder or load_grounder(options.checkpoint)
+    own = grounder or own_grounder(options.checkpoint) or load_grounder(options.checkpoint)
     if options.threshold is not None:
         own = replace(own, threshold=options.threshold)
     if isinstance(source, Features) or (kind == "features" and isinstance(source, str | Path)):
-        features = source if isinstance(source, Features) else _read(source)
+        features = source if isinstance(source, Features) else _read(source, own)
         return _answered(own, text, options, [features], features.grid.seconds, notes)
+    if isinstance(own, OwnGrounder) and own.reads != EXTRACTOR:
+        raise LabanError(f"{source}: is no features; the grounder reads those of {own.reads} alone")
     if isinstance(source, Motion) or (kind == "motion" and isinstance(source, str | Path)):
         motion = source if isinstance(source, Motion) else read_motion(source)
         found = _answered(own, text, options, motion_entries(motion), motion.frames / motion.fps, notes)
@@ -134,7 +183,7 @@ def motion_entries(motion: Motion) -> list[Features]:
 
 
 def _video(
-    video: Video, grounder: PoseGrounder, text: str, options: GroundOptions, notes: list[str],
+    video: Video, grounder: PoseGrounder | OwnGrounder, text: str, options: GroundOptions, notes: list[str],
     advance: Callable[[int], None] | None,
 ) -> GroundedSource:  # fmt: skip
     if options.seconds is not None:
@@ -146,18 +195,24 @@ def _video(
     return replace(found, people=people, streams=tuple(tuple(row) for row in rows))
 
 
-def _read(path: str | Path) -> Features:
+def _read(path: str | Path, grounder: PoseGrounder | OwnGrounder) -> Features:
     try:
-        return extracted_features(read_features(path))
+        features = read_features(path)
+        if isinstance(grounder, OwnGrounder) and features.width == grounder.width:
+            return features
+        return extracted_features(features)
     except LabanError as error:
         raise LabanError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
 
 def _answered(
-    grounder: PoseGrounder, text: str, options: GroundOptions, everybody: list[Features], duration: float,
-    notes: list[str],
+    grounder: PoseGrounder | OwnGrounder, text: str, options: GroundOptions, everybody: list[Features],
+    duration: float, notes: list[str],
 ) -> GroundedSource:  # fmt: skip
-    answers = [ground_entries(grounder, features, [text], most=4 * options.spans)[0] for features in everybody]
+    if isinstance(grounder, OwnGrounder):
+        answers = [ground_own(grounder, features, text) for features in everybody]
+    else:
+        answers = [ground_entries(grounder, features, [text], most=4 * options.spans)[0] for features in everybody]
     candidates, shown = list[Segment](), list[Segment]()
     for actor, one in enumerate(answers):
         found = _segments(one, text, actor, duration)

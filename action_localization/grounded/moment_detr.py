@@ -107,12 +107,14 @@ def moment_detr_loss(network: SetGrounder, batch: GroundingBatch, generator: tor
 
 
 def fit_moment_detr(
-    data: RegimeSet, config: MomentDETR, folder: Path, *, seed: int, quiet: bool = True, text: int = 384
-) -> SetGrounder:
+    data: RegimeSet, config: MomentDETR, folder: Path, *, seed: int, quiet: bool = True, text: int = 384,
+    deadline: float | None = None,
+) -> SetGrounder:  # fmt: skip
     """Train on `data.train` and the sentences there."""
     torch.manual_seed(seed)
     network = SetGrounder(config, data.width, text)
-    return train_grounding(network, moment_detr_loss, data.train, config.learning, folder, seed=seed, quiet=quiet)
+    return train_grounding(network, moment_detr_loss, data.train, config.learning, folder, seed=seed, quiet=quiet,
+                           deadline=deadline)  # fmt: skip
 
 
 @torch.inference_mode()

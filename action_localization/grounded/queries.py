@@ -19,7 +19,7 @@ from laban.errors import LabanError
 from models.features import Features
 from models.text.captions import clean
 from models.text.encoder import TextEncoder, load_text_encoder
-from models.training import Loss, Network, TrainConfig, fit, small_training
+from models.training import Loss, Network, TrainConfig, fit_whole, small_training
 
 Span = tuple[float, float, float]
 """Start and end in seconds, and the score."""
@@ -225,11 +225,12 @@ class Learning:
 
 def train_grounding(
     network: Network, loss: Loss, videos: Sequence[RegimeVideo], learning: Learning, folder: Path, *, seed: int,
-    quiet: bool = True,
+    quiet: bool = True, deadline: float | None = None,
 ) -> Network:  # fmt: skip
     """Train a grounding network, or go on where `folder` stopped; the EMA network in evaluation mode."""
     batches = QueryBatches(videos, learning.batches, seed)
-    return fit(network, loss, batches, replace(learning.training, seed=seed), folder, progress=not quiet)
+    training = replace(learning.training, seed=seed)
+    return fit_whole(network, loss, batches, training, folder, deadline=deadline, progress=not quiet)
 
 
 Ground = Callable[[nn.Module, Features, Sequence[str]], list[list[Span]]]

@@ -20,7 +20,6 @@ from action_localization.evaluation.protocols import PROTOCOLS, Protocol
 from action_localization.online.batches import MomentBatches, MomentConfig
 from action_localization.online.lane import detect_together
 from action_localization.online.learning import THRESHOLDS, choose_threshold
-from action_localization.online.listening import save_online
 from action_localization.online.matr import MATR, MATRConfig, matr_loss
 from action_localization.online.windows import WindowConfig
 from action_localization.pose.checkpoint import stream_features
@@ -31,6 +30,7 @@ from action_localization.pose.mocap import measured_streams, read_takes
 from action_localization.pose.streams import Pool, Stream
 from action_localization.pose.training import MixConfig, StreamSource, motion_clips
 from action_localization.regimes.streams import RegimeVideo
+from action_localization.regimes.systems import save_system
 from action_localization.spine.batches import TrainingVideo
 from laban.progress import progress
 from models.data.dataset import MotionDataset
@@ -167,7 +167,7 @@ def save_built(folder: Path, network: MATR, building: Building, said: str) -> st
         threshold=float(network.threshold), choosing=CHOOSING,
     )  # fmt: skip
     facts = {"extractor": EXTRACTOR, "fps": FPS, "class_version": VERSION}
-    return save_online(folder, network, card, facts)
+    return save_system(folder, "matr", network, card, facts)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

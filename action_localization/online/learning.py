@@ -16,7 +16,7 @@ from action_localization.online.lane import Guess, Lane, Memory, OnlineSystem, p
 from action_localization.regimes.streams import RegimeSet, RegimeVideo
 from action_localization.spine.batches import TrainingVideo, training_video
 from laban.timeline import Timeline
-from models.training import Loss, TrainConfig, fit
+from models.training import Loss, TrainConfig, fit_whole
 
 Network = TypeVar("Network", bound=nn.Module)
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
@@ -29,13 +29,27 @@ class Thresholded(OnlineSystem, Protocol):
     threshold: Tensor
 
 
+@runtime_checkable
+class Learning(Protocol):
+    """What a system's configuration says of its training."""
+
+    @property
+    def moments(self) -> MomentConfig:
+        """What batches hold."""
+
+    @property
+    def training(self) -> TrainConfig:
+        """How they are learnt from."""
+
+
 def learnt(
-    network: Network, loss: Loss, data: RegimeSet, moments: MomentConfig, training: TrainConfig, folder: Path, *,
-    seed: int, quiet: bool = True,
+    network: Network, loss: Loss, data: RegimeSet, config: Learning, folder: Path, *, seed: int, quiet: bool = True,
+    deadline: float | None = None,
 ) -> Network:  # fmt: skip
-    """Train on the training streams of a set, or go on where the folder stopped."""
-    batches = MomentBatches(training_videos(data), replace(moments, seed=seed))
-    return fit(network, loss, batches, replace(training, seed=seed), folder, progress=not quiet)
+    """Train on the training streams of a set, or go on where the folder stopped (`models.training.fit_whole`)."""
+    batches = MomentBatches(training_videos(data), replace(config.moments, seed=seed))
+    training = replace(config.training, seed=seed)
+    return fit_whole(network, loss, batches, training, folder, deadline=deadline, progress=not quiet)
 
 
 def training_videos(data: RegimeSet) -> list[TrainingVideo]:

@@ -17,48 +17,29 @@ import numpy as np
 
 from action_localization.online.horizon import Horizon, HorizonConfig
 from action_localization.online.lane import Lane, OnlineSystem
-from action_localization.online.matr import MATR, MATRConfig
+from action_localization.online.learning import Thresholded
 from action_localization.online.watching import Arrival
 from action_localization.pose.detector import detect_entries, load_pose_detector, shown
 from action_localization.pose.features import EXTRACTOR, FPS, POOL, entry_grid, extracted_features, person_features
-from laban.config import from_dict, to_dict
+from action_localization.regimes.systems import load_system
 from laban.errors import LabanError
 from laban.timeline import FrameGrid, Segment, Timeline
-from laban.weights import load_module, load_weights, save_weights
 from models.features import Features, read_features
 from models.motion import Motion
 
 NAME = "online"
 """The embedded checkpoint."""
 
-SYSTEM = "matr"
-_TRAINING_ONLY = ("under_way.",)
-
 LOOK_AHEAD = 1 / FPS
 """Seconds after a row's end at which it is known: the velocities of a frame need the next one."""
 
 
-def save_online(folder: str | Path, network: MATR, card: str, facts: Mapping[str, Any]) -> str:
-    """Write the checkpoint folder; returns the SHA-256 of the weights."""
-    tensors = {k: v for k, v in network.state_dict().items() if not k.startswith(_TRAINING_ONLY)}
-    config = {"system": SYSTEM, "config": to_dict(network.config), "features": network.features,
-              "classes": list(network.classes)}  # fmt: skip
-    return save_weights(folder, tensors, {**facts, **config}, card)
-
-
-def load_online(name: str | Path = NAME) -> tuple[MATR, dict[str, Any]]:
-    """(detector in evaluation mode, configuration) of an embedded checkpoint's name or of a folder.
+def load_online(name: str | Path = NAME) -> tuple[Thresholded, dict[str, Any]]:
+    """(detector in evaluation mode, configuration) of an embedded checkpoint's name or of a folder that training made.
 
     LabanError when it is another kind of checkpoint.
     """
-    tensors, config = load_weights(name)
-    if config.get("system") != SYSTEM or "config" not in config:
-        raise LabanError(f"checkpoint {name}: is no online detector; accepted: {NAME}, or a folder that "
-                         "action_localization.online.build made")  # fmt: skip
-    network = MATR(from_dict(MATRConfig, config["config"], name=f"{name}/config.json"), config["features"],
-                   config["classes"])  # fmt: skip
-    unused = {k: v for k, v in network.state_dict().items() if k.startswith(_TRAINING_ONLY)}
-    return load_module(network, {**unused, **tensors}, name), config
+    return load_system(name, "online")
 
 
 def behind_horizon(name: str | Path, seconds: float, threshold: float | None = None) -> tuple[Horizon, dict[str, Any]]:

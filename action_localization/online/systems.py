@@ -17,7 +17,7 @@ from action_localization.online.suppressor import Heard, SuppressorBatches, supp
 from action_localization.online.switch import ActionSwitch, ActionSwitchConfig, switch_loss
 from action_localization.regimes.streams import RegimeSet
 from action_localization.spine.batches import TrainingVideo
-from models.training import fit
+from models.training import fit_whole
 
 _HEARD = 12
 """Training streams that a suppressor learns from."""
@@ -25,34 +25,36 @@ _AT_ONCE = 128
 
 
 def fit_matr(
-    data: RegimeSet, config: MATRConfig, folder: Path, *, seed: int, quiet: bool = True, choose: bool = True
-) -> MATR:
+    data: RegimeSet, config: MATRConfig, folder: Path, *, seed: int, quiet: bool = True, choose: bool = True,
+    deadline: float | None = None,
+) -> MATR:  # fmt: skip
     """Learn MATR, and choose the score from which it speaks on the tuning streams."""
     config = replace(config, moments=replace(config.moments, past=config.memory * config.window, block=config.window,
                                              ahead=config.ahead, back=config.back))  # fmt: skip
     torch.manual_seed(seed)
     network = MATR(config, data.width, data.classes)
-    network = learnt(network, matr_loss, data, config.moments, config.training, folder, seed=seed, quiet=quiet)
+    network = learnt(network, matr_loss, data, config, folder, seed=seed, quiet=quiet, deadline=deadline)
     if choose:
         choose_threshold(network, data.tune, THRESHOLDS)
     return network
 
 
 def fit_hat(
-    data: RegimeSet, config: HATConfig, folder: Path, *, seed: int, quiet: bool = True, choose: bool = True
-) -> HAT:
+    data: RegimeSet, config: HATConfig, folder: Path, *, seed: int, quiet: bool = True, choose: bool = True,
+    deadline: float | None = None,
+) -> HAT:  # fmt: skip
     """Learn HAT (or OAT), then its suppressor on what it says of training streams, then its threshold."""
     config = replace(config, moments=replace(config.moments, past=config.rows))
     torch.manual_seed(seed)
     network = HAT(config, data.width, data.classes)
-    network = learnt(network, hat_loss, data, config.moments, config.training, folder, seed=seed, quiet=quiet)
+    network = learnt(network, hat_loss, data, config, folder, seed=seed, quiet=quiet, deadline=deadline)
     if config.rule == "osn":
         streams = [heard(network, video) for video in training_videos(data)[:_HEARD]]
         training = replace(config.suppressor.training, seed=seed)
         batches = SuppressorBatches(streams, config.suppressor, seed)
-        network.suppressor.requires_grad_(True)
-        network.suppressor = fit(network.suppressor, suppressor_loss, batches, training, folder / "suppressor",
-                                 progress=not quiet)  # fmt: skip
+        network.suppressor.requires_grad_(True).train()
+        network.suppressor = fit_whole(network.suppressor, suppressor_loss, batches, training, folder / "suppressor",
+                                       deadline=deadline, progress=not quiet)  # fmt: skip
     if choose:
         choose_threshold(network, data.tune, THRESHOLDS)
     return network
@@ -73,12 +75,13 @@ def heard(network: HAT, video: TrainingVideo) -> Heard:
 
 
 def fit_switch(
-    data: RegimeSet, config: ActionSwitchConfig, folder: Path, *, seed: int, quiet: bool = True, choose: bool = True
-) -> ActionSwitch:
+    data: RegimeSet, config: ActionSwitchConfig, folder: Path, *, seed: int, quiet: bool = True, choose: bool = True,
+    deadline: float | None = None,
+) -> ActionSwitch:  # fmt: skip
     """Learn ActionSwitch: stretches of one block each; the threshold of the class is chosen on the tuning streams."""
     torch.manual_seed(seed)
     network = ActionSwitch(config, data.width, data.classes)
-    network = learnt(network, switch_loss, data, config.moments, config.training, folder, seed=seed, quiet=quiet)
+    network = learnt(network, switch_loss, data, config, folder, seed=seed, quiet=quiet, deadline=deadline)
     if choose:
         choose_threshold(network, data.tune, (0.0, *THRESHOLDS))
     return network

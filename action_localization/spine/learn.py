@@ -15,16 +15,13 @@ from action_localization.data.corpus import Corpus, listed
 from action_localization.data.layouts import read_corpus
 from action_localization.data.options import ReadOptions
 from action_localization.evaluation.epic import Task
-from action_localization.evaluation.instances import Instances
 from action_localization.spine.batches import BatchConfig, FeatureBatches, StreamBatches, TrainingVideo, training_video
-from action_localization.spine.checkpoint import load_detector, save_detector
-from action_localization.spine.detect import detect_features
+from action_localization.spine.checkpoint import save_detector
 from action_localization.spine.network import build_network
 from action_localization.spine.presets import Preset, preset
 from action_localization.spine.systems import base
 from action_localization.spine.training import training_loss
 from laban.errors import LabanError
-from laban.progress import progress
 from laban.timeline import FrameGrid, Timeline
 from models.features import SUFFIXES, Features, SideCar, read_features
 from models.shards import RawSample, Sample, read_shard, shuffled
@@ -51,7 +48,8 @@ class DetectorTraining:
     lr: float | None = None
     seed: int = 0
     minutes: float | None = None
-    precision: str = "bf16-mixed"
+    precision: str | None = None
+    """None: bf16-mixed; systems of other regimes than the offline one know 32-true alone."""
     read: ReadOptions = ReadOptions()
     side_car: SideCar | None = None
     """Where rows lie in time, for features without side-cars."""
@@ -163,7 +161,8 @@ def train_detector(job: DetectorTraining, *, quiet: bool = False) -> tuple[Path 
     batches, count, first = (_from_shards if job.shards else _from_folder)(job, corpus, batch)
     remarks = [f"{count} of {len(corpus.videos)} videos have features", *listed(corpus.problems)]
     training = replace(chosen, batch=batch).schedule(count)
-    training = replace(training, seed=job.seed, precision=job.precision, devices=job.devices, strategy=job.strategy)
+    training = replace(training, seed=job.seed, precision=job.precision or training.precision, devices=job.devices,
+                       strategy=job.strategy)  # fmt: skip
     if job.lr is not None:
         training = replace(training, lr=job.lr)
     if job.steps is not None:
@@ -239,28 +238,6 @@ def folder_samples(folder: FeatureFolder, corpus: Corpus) -> Iterator[Sample]:
     for name, video in corpus.videos.items():
         if folder.path(name):
             yield Sample(name, folder(name), Timeline(video.timeline.segments, video.duration))
-
-
-def detect_corpus(checkpoint: str | Path, corpus: Corpus, folder: FeatureFolder, *, quiet: bool = False) -> Instances:
-    """Detections of a checkpoint in all videos of a corpus that have features; LabanError where none has."""
-    network, config = load_detector(checkpoint)
-    system, made_from = network.system, config.get("extractor", "unknown")
-    if (hears(system) is None) != (not isinstance(folder, HeardFolder)):
-        raise LabanError(
-            f"{checkpoint}: reads {'sound, too: name its folder' if hears(system) else 'no sound'} (--audio)"
-        )
-    names = [name for name in corpus.videos if folder.path(name)]
-    if not names:
-        raise LabanError(f"{folder.folder}: has features of none of {len(corpus.videos)} videos")
-    found = {}
-    with progress("detecting", len(names), quiet=quiet) as advance:
-        for name in names:
-            features = folder(name)
-            if made_from != "unknown" and features.extractor not in ("unknown", made_from):
-                raise LabanError(f"{name}: features of {features.extractor}; {checkpoint} was trained on {made_from}")
-            found[name] = detect_features(features, system, network, duration=corpus.videos[name].duration or None)
-            advance(1)
-    return Instances.from_timelines(found)
 
 
 def side_car_of(text: str | None) -> SideCar | None:

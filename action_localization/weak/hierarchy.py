@@ -175,14 +175,15 @@ def hierarchy_loss(network: LatentHierarchy, batch: WeakBatch, generator: torch.
 
 
 def fit_hierarchy(
-    data: RegimeSet, config: HierarchyConfig, folder: Path, *, seed: int, quiet: bool = True
-) -> LatentHierarchy:
+    data: RegimeSet, config: HierarchyConfig, folder: Path, *, seed: int, quiet: bool = True,
+    deadline: float | None = None,
+) -> LatentHierarchy:  # fmt: skip
     """Learn from the label sets of cut training streams; the hierarchy itself sees no label."""
     videos = weak_videos(named(data.train), data.classes, config.cut, seed=seed)
     torch.manual_seed(seed)
     network = LatentHierarchy(data.width, data.classes, config)
     batches = WeakBatches(videos, config.batches, seed)
-    return fit_weak(network, hierarchy_loss, batches, config.training, folder, quiet=quiet)
+    return fit_weak(network, hierarchy_loss, batches, config.training, folder, quiet=quiet, deadline=deadline)
 
 
 def change_points(speeds: list[Float[ndarray, " _"]], quantile: float) -> list[Int[ndarray, " points"]]:

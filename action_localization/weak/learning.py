@@ -21,7 +21,7 @@ from action_localization.weak.supervision import WeakVideo
 from laban.errors import LabanError
 from laban.timeline import Timeline
 from models.features import Features
-from models.training import Loss, TrainConfig, drawing_from, fit, small_training
+from models.training import Loss, TrainConfig, drawing_from, fit_whole, small_training
 
 Network = TypeVar("Network", bound=nn.Module)
 UNKNOWN = -1
@@ -158,10 +158,10 @@ def attention_loss(
 
 def fit_weak(
     network: Network, loss: Loss, batches: WeakBatches, training: TrainConfig, folder: Path, *,
-    relabel: Callable[[Network, Sequence[WeakVideo]], list[PseudoTruth]] | None = None, rounds: int = 0,
-    quiet: bool = True,
+    relabel: Sequence[Callable[[Network, Sequence[WeakVideo]], list[PseudoTruth]]] = (), quiet: bool = True,
+    deadline: float | None = None,
 ) -> Network:  # fmt: skip
-    """`models.training.fit`, then `rounds` times again at half the rate with what `relabel` says of the videos.
+    """`models.training.fit_whole`, then once more at half the rate with what each of `relabel` says of the videos.
 
     Dropout and other chance are seeded by the step: a function of its arguments. Each round has a folder of its own and
     is resumable.
@@ -174,13 +174,15 @@ def fit_weak(
     for module in network.modules():
         if isinstance(module, Rows):
             module.scale.fill_(1 / max(float(np.sqrt(np.square(batches.deviation).mean())), 1e-6))
-    network = fit(network, seeded, batches, replace(training, seed=batches.seed), folder, progress=not quiet)
-    for number in range(1, rounds + 1):
-        pseudo = relabel(network, batches.videos) if relabel else None
-        again = WeakBatches(batches.videos, batches.config, batches.seed + 1000 * number, pseudo)
+    config = replace(training, seed=batches.seed)
+    network = fit_whole(network, seeded, batches, config, folder, deadline=deadline, progress=not quiet)
+    for number, said in enumerate(relabel, 1):
+        again = WeakBatches(batches.videos, batches.config, batches.seed + 1000 * number,
+                            said(network, batches.videos))  # fmt: skip
         config = replace(training, seed=again.seed, lr=training.lr / 2)
         network.requires_grad_(True).train()
-        network = fit(network, seeded, again, config, folder / f"round{number}", progress=not quiet)
+        network = fit_whole(network, seeded, again, config, folder / f"round{number}", deadline=deadline,
+                            progress=not quiet)  # fmt: skip
     return network
 
 

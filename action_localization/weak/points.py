@@ -103,8 +103,9 @@ def mine_background(
 
 
 def fit_points(
-    data: RegimeSet, config: PointConfig, folder: Path, *, seed: int, clicks: Clicks | None = None, quiet: bool = True
-) -> PointNetwork:
+    data: RegimeSet, config: PointConfig, folder: Path, *, seed: int, clicks: Clicks | None = None, quiet: bool = True,
+    deadline: float | None = None,
+) -> PointNetwork:  # fmt: skip
     """Learn from one click on each action of the training streams (simulated where none are given).
 
     LabanError where there is no click at all.
@@ -119,7 +120,7 @@ def fit_points(
     network = PointNetwork(data.width, data.classes, config)
     batches = WeakBatches(videos, config.batches, seed)
     return fit_weak(network, point_loss, batches, config.training, folder,
-                    relabel=around_clicks, rounds=config.rounds, quiet=quiet)  # fmt: skip
+                    relabel=[around_clicks] * config.rounds, quiet=quiet, deadline=deadline)  # fmt: skip
 
 
 def around_clicks(network: PointNetwork, videos: Sequence[WeakVideo]) -> list[PseudoTruth]:

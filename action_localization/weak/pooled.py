@@ -64,13 +64,16 @@ def pooled_loss(network: PooledNetwork, batch: WeakBatch, generator: torch.Gener
     return {"loss": F.binary_cross_entropy_with_logits(scores, batch.labels)}
 
 
-def fit_pooled(data: RegimeSet, config: PooledConfig, folder: Path, *, seed: int, quiet: bool = True) -> PooledNetwork:
+def fit_pooled(
+    data: RegimeSet, config: PooledConfig, folder: Path, *, seed: int, quiet: bool = True,
+    deadline: float | None = None,
+) -> PooledNetwork:  # fmt: skip
     """Learn from the label sets of cut training streams."""
     videos = weak_videos(named(data.train), data.classes, config.cut, seed=seed)
     torch.manual_seed(seed)
     network = PooledNetwork(data.width, data.classes, config)
     batches = WeakBatches(videos, config.batches, seed)
-    return fit_weak(network, pooled_loss, batches, config.training, folder, quiet=quiet)
+    return fit_weak(network, pooled_loss, batches, config.training, folder, quiet=quiet, deadline=deadline)
 
 
 def pooled_detect(network: PooledNetwork, features: Features, *, duration: float | None = None) -> Timeline:

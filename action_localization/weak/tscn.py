@@ -159,14 +159,16 @@ def tscn_loss(network: TSCN, batch: WeakBatch, generator: torch.Generator) -> di
     return {"loss": terms["labels"] + terms["attention"] + terms["agree"], **terms}
 
 
-def fit_tscn(data: RegimeSet, config: TSCNConfig, folder: Path, *, seed: int, quiet: bool = True) -> TSCN:
+def fit_tscn(
+    data: RegimeSet, config: TSCNConfig, folder: Path, *, seed: int, quiet: bool = True, deadline: float | None = None
+) -> TSCN:
     """Learn from the label sets of cut training streams, then `rounds` times from the fused attention as well."""
     videos = weak_videos(named(data.train), data.classes, config.cut, seed=seed)
     torch.manual_seed(seed)
     network = TSCN(data.width, data.classes, config)
     batches = WeakBatches(videos, config.batches, seed)
     return fit_weak(network, tscn_loss, batches, config.training, folder,
-                    relabel=consensus, rounds=config.rounds, quiet=quiet)  # fmt: skip
+                    relabel=[consensus] * config.rounds, quiet=quiet, deadline=deadline)  # fmt: skip
 
 
 def consensus(network: TSCN, videos: Sequence[WeakVideo]) -> list[PseudoTruth]:

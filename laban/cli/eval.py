@@ -143,7 +143,8 @@ def detect(
     from action_localization.evaluation.measures import measure_named, measure_report, usual_measures
     from action_localization.evaluation.protocols import protocol_named
     from action_localization.evaluation.report import detection_report, submitted
-    from action_localization.spine.learn import detect_corpus, feature_folder, side_car_of, task_named
+    from action_localization.regimes.own import detect_corpus
+    from action_localization.spine.learn import feature_folder, side_car_of, task_named
 
     if annotations is None or not (predictions or checkpoint) or bool(checkpoint) != bool(features):
         raise LabanError("eval detect: accepted: PREDICTIONS, or --checkpoint with --features; and --annotations")

@@ -40,11 +40,11 @@ def command(
     planned = plan_outputs(source, output or [Path(f"{name}.ground.json"), Path(f"{name}.ground.png")], overlay)
     job = Job(source, planned)
     from action_localization.detect import DetectOptions, source_kind
-    from action_localization.grounded.ground import GroundOptions, checked_sentence
+    from action_localization.grounded.ground import GroundOptions, checked_sentence, own_grounder
 
     options = GroundOptions(checkpoint, count, people, threshold, rate, seconds)
     checked_sentence(query)
-    kind = source_kind(source)
+    kind = source_kind(source, checkpoint) if own_grounder(checkpoint) else source_kind(source)
     check_film(job, kind)
     check_reading(DetectOptions(people=people, rate=rate, seconds=seconds), kind)
     found, thumbnails = _ground(job, kind, query, options, quiet=json)

@@ -91,10 +91,10 @@ def _loaded(stream: Stream) -> tuple[OnlineSystem, dict[str, Any], Stream]:
         return network, config, stream
     if options.checkpoint == OFFLINE:
         options = replace(options, checkpoint=NAME)
-    matr, config = load_online(options.checkpoint)
+    own, config = load_online(options.checkpoint)
     if options.threshold is not None:
-        matr.threshold.fill_(max(options.threshold, 1e-6))
-    return matr, config, replace(stream, options=options)
+        own.threshold.fill_(max(options.threshold, 1e-6))
+    return own, config, replace(stream, options=options)
 
 
 def _check(options: DetectOptions, outputs: tuple[Path, ...], kind: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from laban.cli.options import Json, Seed, emit
+from laban.errors import LabanError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -263,7 +264,13 @@ def detect(
     ] = None,
     layout: Annotated[str, typer.Option("--layout", help="Sizes: thumos14, activitynet, epic100, ego4d.")] = "thumos14",
     system: Annotated[
-        str, typer.Option("--system", help="actionformer, tridet, temporalmaxer, bmn, csa, asl or mrav.")
+        str,
+        typer.Option(
+            "--system",
+            help="Offline: actionformer, tridet, temporalmaxer, bmn, csa, asl, mrav. Online: matr, oat, hat, "
+            "action-switch. From labels without boundaries: mil, tscn, hierarchy, points. Labels as sentences: ctrl, "
+            "moment-detr, denoise-loc, dense.",
+        ),
     ] = "actionformer",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Checkpoint folder to write.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Folder of the resumable run.")] = None,
@@ -277,7 +284,7 @@ def detect(
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Length of the whole schedule.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Videos per device and step.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")] = None,
-    precision: Annotated[str, typer.Option("--precision", help="bf16-mixed or 32-true.")] = "bf16-mixed",
+    precision: Annotated[str | None, typer.Option("--precision", help="bf16-mixed or 32-true [bf16-mixed].")] = None,
     devices: Annotated[int, typer.Option("--devices", min=1, help="GPUs, or processes on the CPU.")] = 1,
     strategy: Annotated[str, typer.Option("--strategy", help="Lightning's, such as ddp or fsdp.")] = "auto",
     minutes: Minutes = None,
@@ -286,16 +293,21 @@ def detect(
 ) -> None:
     """Train a detector on features and annotations of your own; Ctrl-C saves, and the same command goes on."""
     from action_localization.data.options import ReadOptions
+    from action_localization.regimes.own import train_system
+    from action_localization.regimes.systems import KINDS
     from action_localization.spine.learn import DetectorTraining, side_car_of, task_named, train_detector
+    from action_localization.spine.presets import SYSTEMS as OFFLINE
 
-    name = f"{system}-{layout}"
+    if system not in {**OFFLINE, **KINDS}:
+        raise LabanError(f"system {system!r}; accepted: {', '.join({**OFFLINE, **KINDS})}")
+    name = f"{system}-{layout}" if system in OFFLINE else system
     output, run = output or Path("runs") / "checkpoints" / name, run or Path("runs") / f"detector-{name}"
     job = DetectorTraining(
         features, annotations, output, run, layout, system, split, steps, batch, lr, seed, minutes, precision,
         ReadOptions(task=task_named(task), fold=fold), side_car_of(grid), key, tuple(shards or ()),
         devices, strategy, audio,
     )  # fmt: skip
-    folder, remarks = train_detector(job, quiet=json)
+    folder, remarks = (train_detector if system in OFFLINE else train_system)(job, quiet=json)
     lines = [*remarks, f"wrote {folder}" if folder else f"time is up; call again to go on with {job.run}"]
     emit({"checkpoint": folder, "run": str(job.run), "remarks": remarks}, json, lines)
 
