@@ -54,7 +54,7 @@ def eager(name: str) -> OnlineSystem:
         torch.nn.init.constant_(network.flag.bias, 2.0)
         return network
     if name in ("oat", "hat"):
-        base = OAT if name == "oat" else HATConfig(rule="nms")
+        base = OAT if name == "oat" else HATConfig()
         config = replace(base, short=8, history=8 if name == "hat" else 0, anchors=(2, 4, 8), encoder=ENCODER,
                          layers=1, tokens=3, threshold=0.02, suppressor=SuppressorConfig(rows=4))  # fmt: skip
         network = HAT(config, WIDTH, CLASSES).eval()

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from action_localization.grounded.queries import video_queries
 from action_localization.pose.detector import EXTRACTED
 from action_localization.pose.features import EXTRACTOR, ROW, WIDTH
-from action_localization.regimes import own
+from action_localization.regimes import own, rows
 from action_localization.regimes.streams import TOY_CLASSES, RegimeVideo, toy_set
 from action_localization.regimes.systems import KINDS, answering, kind_preset, load_system, save_system
 from action_localization.spine.learn import DetectorTraining
@@ -249,14 +250,14 @@ def test_labels_of_whole_videos_and_of_moments(tmp_path):
 
 
 def test_pose_rows_become_entries_and_slow_rows_take_their_preset(tmp_path, files):
-    rows = np.random.default_rng(0).normal(size=(200, ROW)).astype(np.float32)
-    job = labelled(tmp_path, [[(1.0, 3.0)]] * 2, Features(rows, FrameGrid(20.0, 200), EXTRACTED))
+    values = np.random.default_rng(0).normal(size=(200, ROW)).astype(np.float32)
+    job = labelled(tmp_path, [[(1.0, 3.0)]] * 2, Features(values, FrameGrid(20.0, 200), EXTRACTED))
     data = own.own_data(job, quiet=True).data
     assert (data.name, data.width, data.train[0].features.extractor) == ("mocap", WIDTH, EXTRACTOR)
     assert own.configured(replace(job, batch=None, steps=None), own.own_data(job, quiet=True)) == kind_preset(
         "mil", "mocap"
     )
-    slow = Features(rows, FrameGrid(2.0, 200), "slow")
+    slow = Features(values, FrameGrid(2.0, 200), "slow")
     (tmp_path / "b").mkdir()
     job = replace(labelled(tmp_path / "b", [[(1.0, 3.0)]] * 2, slow), system="hat")
     assert own.own_data(job, quiet=True).data.name == "gym"
@@ -294,3 +295,23 @@ def test_the_best_span_draws_the_curve(trained, files):
     with pytest.raises(LabanError, match="features are 3 wide; the grounder was trained on 16"):
         ground_own(grounder, Features(features.values[:, :3], features.grid, "toy"), "hop")
     assert isinstance(RegimeVideo("a", features, own.as_score(["hop"], [answer.spans], 5.0)), RegimeVideo)
+
+
+@pytest.mark.parametrize("name", ["action-switch", "mil", "ctrl"])
+def test_the_table_learns_by_the_same_systems(name, tmp_path, monkeypatch):
+    assert all(rows.ROWS[system].regime == kind.regime for system, kind in KINDS.items())
+    data, short = toy_set(0, train=4, measured=2), {"steps": 2, "warmup": 1}
+
+    def brief(system: str, of: str) -> Any:
+        config = kind_preset(system, of)
+        if KINDS[system].regime != "grounded":
+            return replace(config, training=replace(config.training, **short))
+        learning = replace(config.learning, training=replace(config.learning.training, **short))
+        return replace(config, learning=learning)
+
+    monkeypatch.setattr(rows, "kind_preset", brief)
+    answers = rows.ROWS[name].run(data, tmp_path, 0)
+    if name == "ctrl":
+        assert len(answers.spans) == sum(len(video_queries(video)) for video in data.test)
+    else:
+        assert set(answers.found) == {video.name for video in data.test} and (name != "mil" or answers.tuned)

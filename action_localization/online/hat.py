@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -49,11 +48,11 @@ class HATConfig:
     """Weight of that."""
     balance: float = 2.0
     """How much sharper the focal loss of a class becomes whose gradients are mostly negative; 0: plain focal loss."""
-    rule: Literal["osn", "nms"] = "osn"
-    """When to speak: a learnt suppressor and then causal suppression of repetitions, or the latter alone."""
     threshold: float = 0.3
     overlap: float = 0.3
+    """Of what is said again."""
     suppressor: SuppressorConfig = SuppressorConfig()
+    """When to speak."""
     moments: MomentConfig = MomentConfig(size=6, past=128, block=64, ahead=8, back=4)
     training: TrainConfig = small_training(600, 1.5e-3)
 
@@ -140,16 +139,12 @@ class HAT(nn.Module):
         ended = (spans[..., 1] <= _TOLERANCE)[..., None]
         score, anchor = (said.logits.sigmoid() * ended).max(1)
         scores = torch.cat([memory["scores"][:, 1:], score[:, None]], 1)
-        out = {"score": score, "spans": spans.gather(1, anchor[..., None].expand(-1, -1, 2))}
-        if self.config.rule == "osn":
-            out["speak"] = self.suppressor(scores)
-        return out, {"scores": scores}
+        best = spans.gather(1, anchor[..., None].expand(-1, -1, 2))
+        return {"score": score, "spans": best, "speak": self.suppressor(scores)}, {"scores": scores}
 
     def decide(self, lane: Lane, out: dict[str, Tensor], *, last: bool = False) -> list[Guess]:
         """Classes that are sure, new, and due to be said; a stream's end does not wait for the suppressor."""
-        sure = out["score"] >= self.threshold
-        if "speak" in out and not last:
-            sure = sure & (out["speak"] > 0)
+        sure = (out["score"] >= self.threshold) & (last | (out["speak"] > 0))
         guesses = []
         for label in sure.nonzero()[:, 0].tolist():
             start, end = out["spans"][label].tolist()

@@ -63,24 +63,30 @@ def choose_threshold(network: Thresholded, streams: Sequence[RegimeVideo], thres
     The network runs once; its decisions are replayed for every threshold.
     """
     truths = {video.name: video.truth for video in streams}
-    record = _Recorded(network)
-    lanes = [Lane(record, video.features.grid, video.name) for video in streams]
-    push_together(lanes, [video.features for video in streams])
-    for lane in lanes:
-        lane.flush()
+    said = recorded(network, streams)
     best = (-1.0, thresholds[0])
     for threshold in thresholds:
         network.threshold.fill_(threshold)
-        scores = evaluate_online(truths, {v.name: _replayed(network, v, record.said[v.name]) for v in streams})
+        scores = evaluate_online(truths, {v.name: _replayed(network, v, said[v.name]) for v in streams})
         best = max(best, ((scores.f1 + scores.average_precision) / 2, threshold))
     network.threshold.fill_(best[1])
     return best[1]
 
 
+def recorded(network: OnlineSystem, streams: Sequence[RegimeVideo]) -> dict[str, list[dict[str, Tensor]]]:
+    """What a detector says at every row of each stream and, last, at its end; by name."""
+    record = _Recorded(network)
+    lanes = [Lane(record, video.features.grid, video.name) for video in streams]
+    push_together(lanes, [video.features for video in streams])
+    for lane in lanes:
+        lane.flush()
+    return record.said
+
+
 class _Recorded:
     """A detector that keeps what it says at every row, by name of the stream, and emits nothing."""
 
-    def __init__(self, network: Thresholded) -> None:
+    def __init__(self, network: OnlineSystem) -> None:
         self.classes, self.features, self.rows = network.classes, network.features, network.rows
         self.fresh: Callable[[], Memory] = network.fresh
         self.step: Callable[[Tensor, Tensor, Memory], tuple[dict[str, Tensor], Memory]] = network.step

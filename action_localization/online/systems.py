@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
 from action_localization.online.hat import HAT, HATConfig, hat_loss
 from action_localization.online.horizon import Horizon, HorizonConfig, Offline
-from action_localization.online.learning import THRESHOLDS, choose_threshold, learnt, training_videos
+from action_localization.online.learning import THRESHOLDS, choose_threshold, learnt, recorded, training_videos
 from action_localization.online.matr import MATR, MATRConfig, matr_loss
 from action_localization.online.suppressor import Heard, SuppressorBatches, suppressor_loss
 from action_localization.online.switch import ActionSwitch, ActionSwitchConfig, switch_loss
@@ -21,7 +22,6 @@ from models.training import fit_whole
 
 _HEARD = 12
 """Training streams that a suppressor learns from."""
-_AT_ONCE = 128
 
 
 def fit_matr(
@@ -48,30 +48,23 @@ def fit_hat(
     torch.manual_seed(seed)
     network = HAT(config, data.width, data.classes)
     network = learnt(network, hat_loss, data, config, folder, seed=seed, quiet=quiet, deadline=deadline)
-    if config.rule == "osn":
-        streams = [heard(network, video) for video in training_videos(data)[:_HEARD]]
-        training = replace(config.suppressor.training, seed=seed)
-        batches = SuppressorBatches(streams, config.suppressor, seed)
-        network.suppressor.requires_grad_(True).train()
-        network.suppressor = fit_whole(network.suppressor, suppressor_loss, batches, training, folder / "suppressor",
-                                       deadline=deadline, progress=not quiet)  # fmt: skip
+    said = recorded(network, data.train[:_HEARD])
+    streams = [heard(one, video) for one, video in zip(said.values(), training_videos(data), strict=False)]
+    batches = SuppressorBatches(streams, config.suppressor, seed)
+    network.suppressor.requires_grad_(True).train()
+    network.suppressor = fit_whole(network.suppressor, suppressor_loss, batches,
+                                   replace(config.suppressor.training, seed=seed), folder / "suppressor",
+                                   deadline=deadline, progress=not quiet)  # fmt: skip
     if choose:
         choose_threshold(network, data.tune, THRESHOLDS)
     return network
 
 
-@torch.inference_mode()
-def heard(network: HAT, video: TrainingVideo) -> Heard:
-    """What a trained network says at every row of a stream."""
-    rows, count = network.rows, len(video.values)
-    padded = F.pad(torch.from_numpy(np.ascontiguousarray(video.values)), (0, 0, rows - 1, 0))
-    windows = padded.unfold(0, rows, 1).transpose(1, 2)
-    real = torch.arange(rows) >= rows - 1 - torch.arange(count)[:, None]
-    found = [network.step(windows[i : i + _AT_ONCE], real[i : i + _AT_ONCE],
-                          {"scores": torch.zeros(len(real[i : i + _AT_ONCE]), *network.fresh()["scores"].shape)})[0]
-             for i in range(0, count, _AT_ONCE)]  # fmt: skip
-    scores, spans = (torch.cat([out[name] for out in found]).numpy().astype(np.float64) for name in ("score", "spans"))
-    return Heard(scores, spans + np.arange(count)[:, None, None] + 0.5, video.segments.astype(np.float64), video.labels)
+def heard(said: Sequence[dict[str, Tensor]], video: TrainingVideo) -> Heard:
+    """What a trained network said at every row of a stream (and at its end, which does not count), beside the truth."""
+    scores, spans = (torch.stack([out[name] for out in said[:-1]]).double().numpy() for name in ("score", "spans"))
+    at = np.arange(len(scores))[:, None, None] + 0.5
+    return Heard(scores, spans + at, video.segments.astype(np.float64), video.labels)
 
 
 def fit_switch(

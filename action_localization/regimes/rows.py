@@ -13,16 +13,10 @@ import numpy as np
 from action_localization.audio.detector import FusionConfig, Reads, detections, fit_fusion
 from action_localization.audio.joining import common_width
 from action_localization.evaluation.grounding import random_spans
-from action_localization.grounded.ctrl import fit_ctrl, ground_ctrl
-from action_localization.grounded.denoise_loc import fit_denoise_loc, ground_denoise_loc
-from action_localization.grounded.dense import fit_dense, ground_dense
-from action_localization.grounded.moment_detr import fit_moment_detr, ground_moment_detr
-from action_localization.grounded.presets import grounded_preset
 from action_localization.grounded.queries import Span, video_queries
 from action_localization.online.horizon import HorizonConfig
 from action_localization.online.lane import detect_together
-from action_localization.online.presets import online_preset
-from action_localization.online.systems import fit_hat, fit_horizon, fit_matr, fit_switch
+from action_localization.online.systems import fit_horizon
 from action_localization.open_vocabulary.proposals import STOVTAL, Labelling, fit_stov, stov_detect
 from action_localization.open_vocabulary.protocol import zero_shot_words
 from action_localization.open_vocabulary.similarity import frame_similarity
@@ -30,12 +24,8 @@ from action_localization.open_vocabulary.test_time import t3al_detect
 from action_localization.recognition.head import HeadTraining, asu_detect, fit_head
 from action_localization.regimes.offline import fit_offline
 from action_localization.regimes.streams import RegimeSet, RegimeVideo
+from action_localization.regimes.systems import KINDS, kind_preset
 from action_localization.spine.detect import detect_features
-from action_localization.weak.hierarchy import fit_hierarchy, hierarchy_detect
-from action_localization.weak.points import fit_points, point_detect
-from action_localization.weak.pooled import fit_pooled, pooled_detect
-from action_localization.weak.presets import weak_preset
-from action_localization.weak.tscn import fit_tscn, tscn_detect
 from laban.errors import LabanError
 from laban.timeline import Timeline
 from models.features import Features
@@ -83,8 +73,12 @@ def _offline(data: RegimeSet, folder: Path, seed: int) -> Answers:
     return _both(data, lambda v: detect_features(v.features, network.system, network, duration=v.truth.duration))
 
 
-def _online(name: str, fit: Callable[..., Any], data: RegimeSet, folder: Path, seed: int) -> Answers:
-    network = fit(data, online_preset(name, data.name), folder, seed=seed)
+def _fitted(name: str, data: RegimeSet, folder: Path, seed: int) -> Any:
+    return KINDS[name].fit(data, kind_preset(name, data.name), folder, seed=seed)
+
+
+def _online(name: str, data: RegimeSet, folder: Path, seed: int) -> Answers:
+    network = _fitted(name, data, folder, seed)
     return Answers(detect_together(network, {video.name: video.features for video in data.test}))
 
 
@@ -98,10 +92,8 @@ def _horizon(data: RegimeSet, folder: Path, seed: int) -> Answers:
     return Answers(detect_together(network, {video.name: video.features for video in data.test}))
 
 
-def _weak(
-    name: str, fit: Callable[..., Any], detect: Callable[..., Timeline], data: RegimeSet, folder: Path, seed: int
-) -> Answers:
-    network = fit(data, weak_preset(name, data.name), folder, seed=seed)
+def _weak(name: str, data: RegimeSet, folder: Path, seed: int) -> Answers:
+    network, detect = _fitted(name, data, folder, seed), KINDS[name].answer
     return _both(data, lambda video: detect(network, video.features, duration=video.truth.duration))
 
 
@@ -131,11 +123,8 @@ def _asu(data: RegimeSet, folder: Path, seed: int) -> Answers:
     )  # fmt: skip
 
 
-def _grounded(
-    name: str, fit: Callable[..., Any], ground: Callable[..., list[list[Span]]], data: RegimeSet, folder: Path,
-    seed: int,
-) -> Answers:  # fmt: skip
-    network = fit(data, grounded_preset(name, data.name), folder, seed=seed)
+def _grounded(name: str, data: RegimeSet, folder: Path, seed: int) -> Answers:
+    network, ground = _fitted(name, data, folder, seed), KINDS[name].answer
     spans: list[list[Span]] = []
     for video in data.test:
         spans += ground(network, video.features, [query.text for query in video_queries(video)])
@@ -161,14 +150,14 @@ PAPER_STOV = STOVTAL(labelling=Labelling(runs=None))
 ROWS: dict[str, Row] = {
     "offline": Row("full", _offline),
     "horizon": Row("online", _horizon),
-    "matr": Row("online", partial(_online, "matr", fit_matr)),
-    "oat": Row("online", partial(_online, "oat", fit_hat)),
-    "hat": Row("online", partial(_online, "hat", fit_hat)),
-    "action-switch": Row("online", partial(_online, "action-switch", fit_switch)),
-    "mil": Row("weak", partial(_weak, "mil", fit_pooled, pooled_detect)),
-    "tscn": Row("weak", partial(_weak, "tscn", fit_tscn, tscn_detect)),
-    "hierarchy": Row("weak", partial(_weak, "hierarchy", fit_hierarchy, hierarchy_detect)),
-    "points": Row("weak", partial(_weak, "points", fit_points, point_detect)),
+    "matr": Row("online", partial(_online, "matr")),
+    "oat": Row("online", partial(_online, "oat")),
+    "hat": Row("online", partial(_online, "hat")),
+    "action-switch": Row("online", partial(_online, "action-switch")),
+    "mil": Row("weak", partial(_weak, "mil")),
+    "tscn": Row("weak", partial(_weak, "tscn")),
+    "hierarchy": Row("weak", partial(_weak, "hierarchy")),
+    "points": Row("weak", partial(_weak, "points")),
     "frame-similarity": Row("zero-shot", partial(_zero_shot, frame_similarity), _SPOKEN, unseen=True, seeded=False),
     "t3al": Row("zero-shot", partial(_zero_shot, t3al_detect), _SPOKEN, unseen=True, seeded=False),
     "stov-tal": Row("zero-shot", partial(_stov, STOVTAL(), "stov-tal"), _SPOKEN, unseen=True),
@@ -176,10 +165,10 @@ ROWS: dict[str, Row] = {
     "stov-tal-once": Row("zero-shot", partial(_stov, STOVTAL(rounds=0), "stov-tal-once"), _SPOKEN, unseen=True),
     "asu": Row("zero-shot", _asu, _SPOKEN, unseen=True),
     "random-spans": Row("grounded", _random_spans),
-    "ctrl": Row("grounded", partial(_grounded, "ctrl", fit_ctrl, ground_ctrl)),
-    "moment-detr": Row("grounded", partial(_grounded, "moment-detr", fit_moment_detr, ground_moment_detr)),
-    "denoise-loc": Row("grounded", partial(_grounded, "denoise-loc", fit_denoise_loc, ground_denoise_loc)),
-    "dense": Row("grounded", partial(_grounded, "dense", fit_dense, ground_dense)),
+    "ctrl": Row("grounded", partial(_grounded, "ctrl")),
+    "moment-detr": Row("grounded", partial(_grounded, "moment-detr")),
+    "denoise-loc": Row("grounded", partial(_grounded, "denoise-loc")),
+    "dense": Row("grounded", partial(_grounded, "dense")),
     "visual": Row("audio-visual", partial(_audio, "visual")),
     "audio": Row("audio-visual", partial(_audio, "audio")),
     "mrav-ff": Row("audio-visual", partial(_audio, "fused")),
