@@ -104,7 +104,7 @@ def test_a_trained_system_answers_from_its_folder_as_in_memory(system, trained, 
     assert said == kind.answer(memory, features, *asked)
     assert (said if asked else said.segments) or system == "action-switch"
     card = (job.output / "README.md").read_text()
-    for part in (f"--system {system}", "**Classes**: 5", "**Threshold**", "## Weaknesses", "8 videos of truth.json"):
+    for part in (f"--system {system}", ": 5.", "**Threshold**", "## Weaknesses", "8 videos of truth.json"):
         assert part in card
     assert ("label sets alone" in card) == (kind.regime == "weak" and system != "points")
 
@@ -132,6 +132,13 @@ def test_detect_ground_and_eval_take_the_folders(trained, files, tmp_path, capsy
     assert run(["ground", clip, "the person hops", "--checkpoint", grounded, "-o", "c.json", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["candidates"] and found["threshold"] == load_weights(grounded)[1]["threshold"]
+    asked = ["eval", "ground", "--checkpoint", grounded, "--features", str(files / "features"), "--split", "test"]
+    assert run([*asked, "--annotations", str(files / "truth.json"), "--bootstraps", "2", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["rows"][grounded]
+    assert row["sentences"] == sum(len(video.truth.segments) for video in toy_set(0, train=10, measured=2).test)
+    assert row["unanswered"] == 0
+    assert run([*asked[:4], "--annotations", str(files / "truth.json")]) == 2
+    assert "accepted: --checkpoint with --features" in capsys.readouterr().err
     assert run(["ground", "clip.mp4", "the person hops", "--checkpoint", grounded]) == 2
     assert "is a video, but checkpoint" in capsys.readouterr().err
 
@@ -281,6 +288,21 @@ def test_a_damaged_folder_is_refused(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({**said, **change}))
         with pytest.raises(LabanError, match=message):
             load_system(tmp_path, "weak")
+
+
+def test_sentences_without_classes_are_for_grounders(tmp_path, files):
+    toy = toy_set(0, train=4)
+    for video in toy.train:
+        write_features(video.features, tmp_path / f"{video.name}.npz")
+    lines = [
+        f"{v.name} {s.start:.2f} {s.end:.2f}##a person does {s.label}." for v in toy.train for s in v.truth.segments
+    ]
+    (tmp_path / "charades_sta_train.txt").write_text("\n".join(lines) + "\n")
+    job = replace(job_of(files, "ctrl", tmp_path), features=tmp_path, annotations=tmp_path / "charades_sta_train.txt")
+    folder, _ = own.train_system(job, quiet=True)
+    assert folder is not None and "**Sentences**: " in (folder / "README.md").read_text()
+    with pytest.raises(LabanError, match="has sentences and no classes; accepted with --system ctrl"):
+        own.train_system(replace(job, system="mil"), quiet=True)
 
 
 def test_the_best_span_draws_the_curve(trained, files):

@@ -15,6 +15,9 @@ from action_localization.audio.joining import hears
 from action_localization.data.corpus import Corpus, Instant, listed
 from action_localization.data.layouts import read_corpus
 from action_localization.evaluation.instances import Instances
+from action_localization.grounded.ground import OwnGrounder, ground_own, own_grounder
+from action_localization.grounded.pose import ground_entries, load_grounder
+from action_localization.grounded.queries import Span
 from action_localization.pose.detector import EXTRACTED
 from action_localization.pose.features import EXTRACTOR, extracted_features
 from action_localization.regimes.streams import RegimeSet, RegimeVideo
@@ -31,6 +34,7 @@ from laban.timeline import Segment, Timeline
 from laban.weights import load_weights
 from models.features import Features
 from models.shards import read_shard
+from models.text.captions import clean
 from models.training import TrainConfig, UnfinishedError
 
 HELD_OUT = 0.2
@@ -109,11 +113,14 @@ def own_data(job: DetectorTraining, *, quiet: bool = False) -> OwnData:
     if len(features) < 2:
         raise LabanError(f"{source}: has features of {len(features)} of {len(corpus.videos)} videos (such as "
                          f"{next(iter(corpus.videos))}); accepted: at least two, one of which is held out")  # fmt: skip
+    grounded = KINDS[job.system].regime == "grounded"
+    if not corpus.classes and not grounded:
+        raise LabanError(f"{job.annotations}: has sentences and no classes; accepted with --system "
+                         f"{', '.join(name for name, kind in KINDS.items() if kind.regime == 'grounded')}")  # fmt: skip
     first = next(iter(features.values()))
     for name, one in features.items():
         if one.width != first.width:
             raise LabanError(f"{name}: features are {one.width} wide; the first ones are {first.width}")
-    grounded = KINDS[job.system].regime == "grounded"
     videos = []
     for name, one in features.items():
         truth = Timeline(corpus.videos[name].timeline.segments, corpus.videos[name].duration)
@@ -282,6 +289,32 @@ def detect_corpus(checkpoint: str | Path, corpus: Corpus, folder: FeatureFolder,
     return Instances.from_timelines(found)
 
 
+def ground_corpus(
+    checkpoint: str | Path, corpus: Corpus, folder: FeatureFolder, *, quiet: bool = False
+) -> dict[tuple[str, str], list[Span]]:
+    """Spans, best first, for every annotated sentence of the videos that have features, by video and sentence.
+
+    LabanError where none has, and for features of another width than the grounder's.
+    """
+    own = own_grounder(checkpoint) or load_grounder(checkpoint)
+    reads = own.reads if isinstance(own, OwnGrounder) else EXTRACTOR
+    names = [name for name, video in corpus.videos.items() if folder.path(name) and video.timeline.segments]
+    if not names:
+        raise LabanError(f"{folder.folder}: has features of none of {len(corpus.videos)} videos with a sentence")
+    found = {}
+    with progress("grounding", len(names), quiet=quiet) as advance:
+        for name in names:
+            features = as_trained(folder(name), reads, name)
+            texts = list(dict.fromkeys(clean(segment.label) for segment in corpus.videos[name].timeline.segments))
+            if isinstance(own, OwnGrounder):
+                answers = [ground_own(own, features, text).spans for text in texts]
+            else:
+                answers = [one.spans for one in ground_entries(own, features, texts)]
+            found.update({(name, text): spans for text, spans in zip(texts, answers, strict=True)})
+            advance(1)
+    return found
+
+
 def corpus_detector(
     checkpoint: str | Path,
 ) -> tuple[Callable[[Features, float | None], Timeline], dict[str, Any], bool]:
@@ -325,7 +358,7 @@ CARD = """# {system}, {regime}, on {name}
   {width} wide, {rate:g} rows a second. Licence and terms are those of the data.
 - **Command**: `laban train detect {source} --annotations {name} --system {system}
   --seed {seed}`: {steps} steps (of each round), {size:.0f} thousand weights.
-- **Classes**: {classes}.
+- **{what}**: {classes}.
 - {how}
 - **Threshold**: {threshold}.
 - **Use**: `{use}`.
@@ -338,6 +371,7 @@ _USE = {
     "online": "laban detect --online FEATURES --checkpoint FOLDER", "weak": "laban detect FEATURES --checkpoint FOLDER",
     "grounded": 'laban ground FEATURES "SENTENCE" --checkpoint FOLDER',
 }  # fmt: skip
+_ALSO = "`, `laban eval {} --checkpoint FOLDER --features … --annotations …"
 
 
 def _card(job: DetectorTraining, own: OwnData, network: nn.Module, least: float | None) -> str:
@@ -355,7 +389,10 @@ def _card(job: DetectorTraining, own: OwnData, network: nn.Module, least: float 
         segments=sum(len(video.truth.segments) for video in data.train), width=data.width,
         extractor=data.train[0].features.extractor, rate=grid.fps / grid.stride, seed=job.seed, steps=training.steps,
         source=f"--features {job.features.name}" if job.features else f"--shards … ({len(job.shards)} of them)",
-        size=sum(p.numel() for p in network.parameters()) / 1e3, classes=len(data.classes), threshold=threshold,
-        how=_LEARNT["points" if job.system == "points" else regime].format(cut=cut), use=_USE[regime],
+        size=sum(p.numel() for p in network.parameters()) / 1e3, threshold=threshold,
+        what="Sentences" if regime == "grounded" else "Classes",
+        classes=len({s.label for video in data.train for s in video.sentences} or data.classes),
+        how=_LEARNT["points" if job.system == "points" else regime].format(cut=cut),
+        use=_USE[regime] + _ALSO.format("ground" if regime == "grounded" else "detect"),
         weak=_WEAK_POINTS[regime],
     )  # fmt: skip

@@ -18,6 +18,10 @@ def ground(
                                                                     "ActivityNet Captions, or QVHighlights.")],
     answers: Annotated[list[Path] | None, typer.Argument(help="Answers, a JSON object a line: vid, query, "
                                                               "pred_relevant_windows [[start, end, score]].")] = None,
+    checkpoint: Annotated[list[str] | None, typer.Option("--checkpoint", help="Grounder to ask; repeatable.")] = None,
+    features: Annotated[Path | None, typer.Option("--features", help="Folder of features for --checkpoint.")] = None,
+    grid: Annotated[str | None, typer.Option("--grid", help="FPS,STRIDE,WINDOW[,OFFSET] without side-cars.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Name of the array in npz and h5 files.")] = None,
     training: Annotated[Path | None, typer.Option("--training", help="Training sentences, for fixed spans.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Part to score, as the annotations name it.")] = None,
     null: Annotated[str, typer.Option("--null", help="What no answer counts: wrong, or a random span.")] = "wrong",
@@ -35,6 +39,8 @@ def ground(
         read_answers,
     )
 
+    if bool(checkpoint) != bool(features):
+        raise LabanError("eval ground: accepted: --checkpoint with --features, or neither")
     if null not in NULL:
         raise LabanError(f"--null {null}; accepted: {', '.join(NULL)}")
     paths = {path.name if [p.name for p in answers or []].count(path.name) == 1 else str(path): path
@@ -45,7 +51,16 @@ def ground(
     if ".txt" in annotations.name:
         problems.append(f"{annotations}: states no durations; a video's last annotated end stands for it, which "
                         "flatters the rows that see no video")  # fmt: skip
-    given = {name: read_answers(path) for name, path in paths.items()}
+    given: dict[str, Any] = {name: read_answers(path) for name, path in paths.items()}
+    if features is not None:
+        from action_localization.regimes.own import ground_corpus
+        from action_localization.spine.learn import FeatureFolder, side_car_of
+
+        folder = FeatureFolder(features, side_car=side_car_of(grid), key=key)
+        if missing := [name for name in corpus.videos if folder.path(name) is None]:
+            problems.append(f"{len(missing)} of {len(corpus.videos)} videos have no features, first {missing[0]}: "
+                            "their sentences count as unanswered")  # fmt: skip
+        given |= {name: ground_corpus(name, corpus, folder, quiet=json) for name in checkpoint or ()}
     results: dict[str, Any] = {}
     tables = []
     if paths and _is_highlights(annotations):

@@ -262,7 +262,9 @@ def detect(
     audio: Annotated[
         Path | None, typer.Option("--audio", help="mrav: folder of sound features; who has none is silent.")
     ] = None,
-    layout: Annotated[str, typer.Option("--layout", help="Sizes: thumos14, activitynet, epic100, ego4d.")] = "thumos14",
+    layout: Annotated[
+        str, typer.Option("--layout", help="Sizes, if offline: thumos14, activitynet, epic100, ego4d.")
+    ] = "thumos14",
     system: Annotated[
         str,
         typer.Option(
