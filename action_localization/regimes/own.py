@@ -197,14 +197,17 @@ def as_trained(features: Features, extractor: str, name: str | Path) -> Features
 def configured(job: DetectorTraining, own: OwnData) -> Any:
     """The preset of a job's system with its steps, batch and learning rate; weak videos without boundaries stay whole.
 
-    `steps` is the length of each round of learning.
+    `steps` is the length of each round of learning; a suppressor (OSN) never learns for longer than its preset.
     """
     config = kind_preset(job.system, own.data.name)
     training = _training(config)
     if job.lr is not None:
         training = replace(training, lr=job.lr)
     if job.steps is not None:
-        training = replace(training, steps=job.steps, warmup=min(training.warmup, job.steps // 5))
+        training = _lasting(training, job.steps)
+        if hasattr(config, "suppressor"):
+            few = _lasting(config.suppressor.training, min(job.steps, config.suppressor.training.steps))
+            config = replace(config, suppressor=replace(config.suppressor, training=few))
     regime = KINDS[job.system].regime
     if regime == "grounded":
         batches = config.learning.batches
@@ -217,6 +220,10 @@ def configured(job: DetectorTraining, own: OwnData) -> Any:
     if regime == "weak" and not own.bounded:
         config = replace(config, cut=replace(config.cut, seconds=0.0))
     return config
+
+
+def _lasting(training: TrainConfig, steps: int) -> TrainConfig:
+    return replace(training, steps=steps, warmup=min(training.warmup, steps // 5))
 
 
 def _training(config: Any) -> TrainConfig:
