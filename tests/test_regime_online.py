@@ -323,6 +323,6 @@ def test_streams_are_cut_between_segments_alone() -> None:
 
 def test_online_presets_fit_their_sets() -> None:
     for system in ("matr", "oat", "hat", "action-switch"):
-        assert online_preset(system, "toy") == online_preset(system, "mocap") != online_preset(system, "gym")
+        assert len({repr(online_preset(system, name)) for name in ("toy", "mocap", "gym")}) == 3
     with pytest.raises(LabanError, match="'mat'; accepted: matr, oat, hat, action-switch"):
         online_preset("mat", "gym")

@@ -40,11 +40,25 @@ _GYM: dict[str, Any] = {
 """Two rows a second, and half of all actions last two rows: a token a row, short windows, streams put together anew."""
 
 
+_ROWS = replace(SMALL, dropout=0.2, convolutions=2)
+_MOVED = replace(_DRAWN, ahead=8, noise=0.1)
+_MOCAP: dict[str, Any] = {
+    "matr": MATRConfig(
+        encoder=_ROWS, queries=4, back=12, ahead=8, moments=replace(_MOVED, size=10, moments=6),
+        training=small_training(1500, 2e-3),
+    ),
+    "oat": replace(OAT, encoder=replace(OAT.encoder, dropout=0.2, convolutions=2), moments=_MOVED),
+    "hat": HATConfig(encoder=_ROWS, moments=_MOVED),
+    "action-switch": ActionSwitchConfig(moments=replace(ActionSwitchConfig().moments, spliced=0.9)),
+}  # fmt: skip
+"""Ten rows a second, 38 classes, actions of three seconds in the middle: tokens of two rows."""
+
+
 def online_preset(system: str, data: str) -> Any:
     """The configuration of a system (matr, oat, hat, action-switch) for a set; LabanError for another system.
 
-    Sets without one of their own get the defaults, which are for ten rows a second.
+    Sets without one of their own get the defaults, which learn in half a minute of one core.
     """
     if system not in _DEFAULT:
         raise LabanError(f"online system {system!r}; accepted: {', '.join(_DEFAULT)}")
-    return {"gym": _GYM}.get(data, _DEFAULT)[system]
+    return {"gym": _GYM, "mocap": _MOCAP}.get(data, _DEFAULT)[system]
