@@ -13,7 +13,7 @@ import argparse
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,19 +22,11 @@ import numpy as np
 from action_localization.anticipation.anticipator import load_anticipator
 from action_localization.anticipation.chains import learn_chains, plan_windows
 from action_localization.anticipation.evaluate import LongTerm
-from action_localization.anticipation.goals import (
-    GoalTraces,
-    GoalTraining,
-    best_belief,
-    facts,
-    task_scores,
-    task_shares,
-    task_traces,
-    train_recogniser,
-)
+from action_localization.anticipation.goal_training import FRACTIONS, learn_recogniser, prefixes, task_numbers
 from action_localization.anticipation.measures import Figure, mean_over_groups
 from action_localization.anticipation.planners.given import step_vectors, text_embeddings
 from action_localization.anticipation.planners.report import DIFFUSION, VITERBI, PlanReport, plan_table
+from action_localization.anticipation.recogniser import TaskRecogniser, recogniser_of
 from action_localization.anticipation.reports import epic_tail, epic_unseen, long_term_report, next_report, read_sets
 from action_localization.anticipation.sequences import SequenceSet, read_sequences, together
 from action_localization.anticipation.vocabulary import Vocabulary
@@ -47,11 +39,7 @@ BARS = {"ED@20 verb": 0.650, "ED@20 noun": 0.800, "ED@20 action": 0.905}
 RECALL_BAR = 0.170
 FILLER = {"crosstask": {3: 62.3, 4: 37.7, 5: 23.3, 6: 15.4}}
 """SR with true ends by a lookup of fillers, as measured before on nearly the same windows (8 videos more)."""
-FRACTIONS = (0.3, 0.5, 0.7)
-GOAL_STEPS = 1500
-RECOGNISERS = 3
-"""Goal recognisers whose log-odds are averaged."""
-KITCHEN = "anticipate_kitchen"
+KITCHEN, TASKS = "anticipate_kitchen", "anticipate_tasks"
 
 
 def verdict(name: str, value: float, bar: float) -> str:
@@ -135,53 +123,43 @@ def shown(figure: Figure) -> str:
     return f"{figure.value:.1f} [{figure.low:.1f}, {figure.high:.1f}]"
 
 
-def prefixes(sequences: SequenceSet, share: float) -> list[np.ndarray]:
-    """The first part of each trace."""
-    cut = [one.array[: max(1, int(np.ceil(share * len(one.array))))] for one in sequences.sequences]
-    return [trace[trace >= 0] for trace in cut]
-
-
-def goal_rows(name: str, training: SequenceSet, evaluation: SequenceSet, run: Path, steps: int) -> None:
+def goal_rows(name: str, training: SequenceSet, evaluation: SequenceSet, run: Path) -> None:
     """Goal recognition after a part of the trace: the most common task, Bayes over unigrams and over chains, and the
-    GRNet-like recogniser, whose mixture with the chains is chosen on a tenth of the training videos, held out."""
-    chains = learn_chains(training)
-    number = {task: i for i, task in enumerate(chains.tasks)}
-    rest, held = training.held_out(0.1, 0)
-    data = task_traces(rest, chains)
-    shares, part = task_shares(data, len(chains.tasks)), learn_chains(rest)
-    own = [number[task] for task in part.tasks]
-    odds_of = _recognisers(data, run / "goal", steps)
-    known = [share for share in FRACTIONS for _ in held.sequences]
-    traces = [trace for share in FRACTIONS for trace in prefixes(held, share)]
-    belief_of_chains = np.full((len(traces), len(number)), 1e-12)
-    belief_of_chains[:, own] = np.stack([part.posterior(trace) for trace in traces])
-    truth = np.array([number[one.goal] for one in held.sequences] * len(FRACTIONS))
-    odds = odds_of(traces)
-    belief = best_belief(odds, shares, belief_of_chains, truth)
-    full = task_traces(training, chains)
-    odds_of = _recognisers(full, run / "goal-all", steps)
-    shares = task_shares(full, len(chains.tasks))
-    print(f"{name}: chosen on {len(known) // len(FRACTIONS)} held-out training videos: {belief}")
+    GRNet-like recogniser, whose mixture with the chains is chosen on a tenth of the training videos, held out; then the
+    embedded recogniser, which learnt from the training videos of all sets. Last: from the first and last step alone."""
+    learnt = learn_recogniser(training, learn_chains(training), run)
+    recogniser, chains = learnt.recogniser, learnt.recogniser.chains
+    print(f"{name}: chosen on {learnt.held} held-out training videos: {recogniser.belief}")
+    anticipator = load_anticipator(TASKS)
+    embedded = recogniser_of(anticipator, TASKS)
+    known = evaluation.over(anticipator.vocabulary)
+    truth, own_truth = task_numbers(evaluation, chains), task_numbers(known, embedded.chains)
     for share in FRACTIONS:
         traces = prefixes(evaluation, share)
-        posterior, odds = np.stack([chains.posterior(trace) for trace in traces]), odds_of(traces)
-        bag = np.stack([chains.unordered(trace) for trace in traces])
-        scores = {"most common task": np.tile(chains.videos, (len(traces), 1)), "unordered steps": bag,
-                  "n-gram chains": posterior,
-                  "GRNet-like": task_scores(odds, shares, posterior, replace(belief, chains=0.0)),
-                  "GRNet-like + chains": task_scores(odds, shares, posterior, belief)}  # fmt: skip
-        truth = np.array([number.get(one.goal, -1) for one in evaluation.sequences])
-        hits = {row: 100.0 * (one.argmax(1) == truth) for row, one in scores.items()}
-        rows = ", ".join(f"{row} {shown(mean_over_groups(h, np.arange(len(h))))}" for row, h in hits.items())
+        hits = {"most common task": np.full(len(truth), chains.videos.argmax()) == truth,
+                "unordered steps": np.array([chains.unordered(t).argmax() for t in traces]) == truth}  # fmt: skip
+        hits |= _right(recogniser, traces, truth) | _right(embedded, prefixes(known, share), own_truth, "embedded ")
+        rows = ", ".join(_row(row, one) for row, one in hits.items())
         print(f"{name}: goal after {share:.0%} of {len(truth)} traces ({(truth < 0).mean():.1%} of unknown tasks), "
               f"accuracy: {rows}", flush=True)  # fmt: skip
+    for label, one, sequences, numbers in (("", recogniser, evaluation, truth),
+                                           ("embedded ", embedded, known, own_truth)):  # fmt: skip
+        ends = [trace[[0, -1]] for trace in prefixes(sequences, 1.0)]
+        rows = ", ".join(_row(row, hit) for row, hit in _right(one, ends, numbers, label).items())
+        print(f"{name}: task from the first and last step of {len(ends)} traces: {rows}", flush=True)
 
 
-def _recognisers(data: GoalTraces, run: Path, steps: int) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
-    """Traces to log-odds of propositions, averaged over networks of several seeds."""
-    networks = [train_recogniser(data, GoalTraining(run if seed == 0 else run.with_name(f"{run.name}-{seed}"), steps,
-                                                    seed=seed)) for seed in range(RECOGNISERS)]  # fmt: skip
-    return lambda traces: np.mean([facts(network, traces) for network in networks], axis=0)
+def _right(recogniser: TaskRecogniser, traces: Sequence[np.ndarray], truth: np.ndarray,
+           label: str = "") -> dict[str, np.ndarray]:  # fmt: skip
+    """Which traces' tasks chains, networks and both have right."""
+    network = replace(recogniser, belief=replace(recogniser.belief, chains=0.0))
+    rows = {"n-gram chains": replace(recogniser, networks=()), "GRNet-like": network, "GRNet-like + chains": recogniser}
+    posterior = np.stack([recogniser.chains.posterior(trace) for trace in traces])
+    return {label + row: one.scores(traces, posterior).argmax(1) == truth for row, one in rows.items()}
+
+
+def _row(name: str, right: np.ndarray) -> str:
+    return f"{name} {shown(mean_over_groups(100.0 * right, np.arange(len(right))))}"
 
 
 def main() -> None:
@@ -193,7 +171,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", choices=SETS, default=list(SETS), help="sets of procedures [all]")
     parser.add_argument("--planner", nargs="*", choices=PLANNERS, default=list(PLANNERS), help="learned planners [all]")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each planner")
-    parser.add_argument("--steps", type=int, default=500, help="steps of each training")
+    parser.add_argument("--steps", type=int, default=2500, help="steps of each training of a planner")
     parser.add_argument("--protocol", choices=("A", "B"), default="A")
     parser.add_argument("--run", type=Path, default=Path("runs/plan"), help="where planners are kept: it resumes")
     asked = parser.parse_args()
@@ -210,7 +188,7 @@ def main() -> None:
                                     planners=tuple(asked.planner))  # fmt: skip
                 plan_rows(asked.annotations, name, training, evaluation, report)
             if "goal" in asked.part:
-                goal_rows(name, training, evaluation, folder, GOAL_STEPS)
+                goal_rows(name, training, evaluation, folder)
     print(f"{time.process_time() - begun:.0f} s of processor time")
 
 
