@@ -144,7 +144,7 @@ def goal_rows(name: str, training: SequenceSet, evaluation: SequenceSet, run: Pa
               f"accuracy: {rows}", flush=True)  # fmt: skip
     for label, one, sequences, numbers in (("", recogniser, evaluation, truth),
                                            ("embedded ", embedded, known, own_truth)):  # fmt: skip
-        ends = [trace[[0, -1]] for trace in prefixes(sequences, 1.0)]
+        ends = [trace[[0, -1]] if len(trace) else trace for trace in prefixes(sequences, 1.0)]
         rows = ", ".join(_row(row, hit) for row, hit in _right(one, ends, numbers, label).items())
         print(f"{name}: task from the first and last step of {len(ends)} traces: {rows}", flush=True)
 

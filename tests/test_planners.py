@@ -11,18 +11,20 @@ import pytest
 import torch
 
 from action_localization.anticipation.chains import learn_chains, plan_windows
-from action_localization.anticipation.goals import (
-    GoalConfig,
+from action_localization.anticipation.goal_training import (
     GoalTraces,
     GoalTraining,
+    task_shares,
+    task_traces,
+    train_recogniser,
+)
+from action_localization.anticipation.goals import (
+    GoalConfig,
     TaskBelief,
     expected_scores,
     facts,
     set_scores,
     task_scores,
-    task_shares,
-    task_traces,
-    train_recogniser,
 )
 from action_localization.anticipation.planners.diffusion import (
     MASKED_PDPP,

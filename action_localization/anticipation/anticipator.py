@@ -35,9 +35,11 @@ from action_localization.anticipation.vocabulary import ACCEPTED, Vocabulary
 from laban.config import from_dict
 from laban.errors import LabanError
 from laban.timeline import Segment, Timeline
-from laban.weights import EMBEDDED, load_module, load_weights, save_weights
+from laban.weights import EMBEDDED, find_weights, load_module, load_weights, save_weights
 
 KIND = "anticipator"
+GOALS = "goals"
+"""In a checkpoint's configuration: the folder beside it that holds the recogniser of its tasks."""
 SURE_ENOUGH = 64
 """Sampled futures from which the probability of an action at each place is counted."""
 
@@ -58,6 +60,8 @@ class Anticipator:
     """The tasks that the training videos were of, where they were of any."""
     far: PriorSettings | None = None
     """The prior's settings for whole futures, where they are not those that are best for the next action."""
+    goals: Path | None = None
+    """The folder of the recogniser of its tasks (`recogniser.py`), where the checkpoint names one."""
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -213,6 +217,8 @@ def save_anticipator(folder: str | Path, anticipator: Anticipator, card: str, **
         arrays = chain_arrays(anticipator.chains)
         tensors |= {f"chains.{name}": torch.from_numpy(value) for name, value in arrays.items()}
         config["tasks"] = list(anticipator.chains.tasks)
+    if anticipator.goals is not None:
+        config[GOALS] = anticipator.goals.name
     if anticipator.network is not None:
         tensors |= {f"model.{name}": value for name, value in anticipator.network.state_dict().items()}
         config["model"] = asdict(anticipator.network.config)
@@ -241,8 +247,10 @@ def load_anticipator(name: str | Path) -> Anticipator:
         chains = chains_from_arrays(vocabulary, config["tasks"], arrays)
     search = from_dict(Search, config["search"], name=where)
     far = from_dict(PriorSettings, config["far"], name=where) if "far" in config else None
+    goals = find_weights(name).with_name(str(config[GOALS])) if GOALS in config else None
     return Anticipator(prior, tensors["seconds"].double().numpy(), float(config["pause"]), network,
-                       float(config["weight"]), search, str(config.get("learnt_from", "")), chains, far)  # fmt: skip
+                       float(config["weight"]), search, str(config.get("learnt_from", "")), chains, far,
+                       goals)  # fmt: skip
 
 
 def embedded_names() -> tuple[str, ...]:

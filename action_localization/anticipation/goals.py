@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int, Int64
 from numpy import ndarray
 from torch import Tensor, nn
-
-from action_localization.anticipation.chains import TaskChains
-from action_localization.anticipation.sequences import SequenceSet
-from laban.errors import LabanError
-from models.training import TrainConfig, fit
 
 PADDING = -1
 
@@ -52,51 +45,6 @@ class GoalRecogniser(nn.Module):
         return self.out(self.dropout(torch.cat([states, total], 2)))
 
 
-@dataclass(frozen=True)
-class GoalTraces:
-    """Traces with what is true at their ends, over `actions` kinds of actions."""
-
-    actions: int
-    traces: tuple[Int64[ndarray, " _"], ...]
-    truths: Float32[ndarray, "traces propositions"]
-
-
-@dataclass(frozen=True)
-class GoalTraining:
-    """Where the run is kept, its length and its seed."""
-
-    folder: Path
-    steps: int = 500
-    batch: int = 48
-    seed: int = 0
-    quiet: bool = True
-
-
-def train_recogniser(data: GoalTraces, training: GoalTraining, config: GoalConfig = GoalConfig()) -> GoalRecogniser:
-    """Binary cross-entropy of every proposition after every prefix."""
-    if not data.traces or any(len(trace) == 0 for trace in data.traces):
-        raise LabanError(f"goal recognition: {len(data.traces)} traces, or an empty one; accepted: traces of actions")
-    torch.manual_seed(training.seed)
-    network = GoalRecogniser(data.actions, data.truths.shape[1], config)
-
-    def batches(step: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((training.seed, step))
-        chosen = rng.integers(len(data.traces), size=training.batch)
-        return padded([data.traces[i] for i in chosen], config.context), torch.from_numpy(data.truths[chosen])
-
-    def loss(network: GoalRecogniser, batch: Sequence[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        traces, truths = batch
-        odds = network(traces)
-        each = F.binary_cross_entropy_with_logits(odds, truths[:, None].expand_as(odds), reduction="none").sum(-1)
-        known = (traces != PADDING).float()
-        return {"loss": (each * known).sum() / known.sum()}
-
-    optimisation = TrainConfig(steps=training.steps, lr=5e-3, warmup=min(50, training.steps // 5 + 1), ema=0.98,
-                               weight_decay=0.01, seed=training.seed, precision="32-true", accelerator="cpu",
-                               log_every=50)  # fmt: skip
-    return fit(network, loss, batches, optimisation, training.folder, progress=not training.quiet)
-
-
 def padded(traces: Sequence[Int64[ndarray, " _"]], context: int) -> Int[Tensor, "traces length"]:
     """The last `context` actions of each as rows, `PADDING` after the end."""
     cut = [trace[-context:] for trace in traces]
@@ -117,6 +65,13 @@ def facts(network: GoalRecogniser, traces: Sequence[Int64[ndarray, " _"]]) -> Fl
     return np.concatenate(found)
 
 
+def mean_odds(
+    networks: Sequence[GoalRecogniser], traces: Sequence[Int64[ndarray, " _"]]
+) -> Float32[ndarray, "traces propositions"]:
+    """`facts`, averaged over networks of several seeds."""
+    return np.mean([facts(network, traces) for network in networks], axis=0)
+
+
 def set_scores(
     odds: Float[ndarray, "traces propositions"], goals: Float[ndarray, "goals propositions"]
 ) -> Float[ndarray, "traces goals"]:
@@ -129,32 +84,6 @@ def expected_scores(
 ) -> Float[ndarray, "traces goals"]:
     """The same for goals that make each proposition true with some probability: the expected log-likelihood."""
     return -np.logaddexp(0, -odds) @ shares.T - np.logaddexp(0, odds) @ (1 - shares).T
-
-
-def task_traces(training: SequenceSet, chains: TaskChains) -> GoalTraces:
-    """Videos as traces: the propositions are the steps done by the end, and that a task was done."""
-    number = {task: i for i, task in enumerate(chains.tasks)}
-    traces, truths = [], []
-    for one in training.sequences:
-        actions = one.array[one.array >= 0]
-        if len(actions) and one.goal in number:
-            truth = np.zeros(len(training.vocabulary) + len(number), np.float32)
-            truth[actions] = 1
-            truth[len(training.vocabulary) + number[one.goal]] = 1
-            traces.append(actions)
-            truths.append(truth)
-    if not traces:
-        raise LabanError(f"{training.name}: says no video's task; accepted: COIN, CrossTask, NIV, Breakfast")
-    return GoalTraces(len(training.vocabulary), tuple(traces), np.stack(truths))
-
-
-def task_shares(data: GoalTraces, tasks: int) -> Float[ndarray, "tasks steps"]:
-    """In what share of a task's training videos each step is done: its candidate goal over the steps."""
-    done, task = data.truths[:, : data.actions], data.truths[:, data.actions :].argmax(1)
-    shares = np.zeros((tasks, data.actions))
-    for number in range(tasks):
-        shares[number] = done[task == number].mean(0)
-    return shares
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ def task_of(anticipator: Anticipator, goal: str) -> int | None:
     """The number of the task that a goal names, by its words in any order; None where it names none."""
     if anticipator.chains is None:
         return None
+    if goal in anticipator.chains.tasks:
+        return anticipator.chains.tasks.index(goal)
     asked = _stems(goal)
     same = (number for number, task in enumerate(anticipator.chains.tasks) if _stems(task) == asked)
     return next(same, None) if asked else None

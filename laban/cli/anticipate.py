@@ -71,8 +71,8 @@ def command(
     if observed.timeline.segments and not history.actions and history.unknown:
         anticipator.vocabulary.action(history.unknown[0])  # no label is known: says so, with the nearest
     wording = anticipating.Wording(lm, lm_model, goal, plan, captions, examples)
-    found, said = anticipating.foresee_by(wording, anticipator, chosen, history, count=count, length=following,
-                                          seed=seed)  # fmt: skip
+    found, said, goals = anticipating.foresee_by(wording, anticipator, chosen, history, count=count,
+                                                 length=following, seed=seed)  # fmt: skip
     if found.empty:
         notes.append("nothing was observed: these are the beginnings that the prior knows, no answer to a past")
     spent = time.perf_counter() - begun
@@ -86,7 +86,7 @@ def command(
         files.append(str(show))
     for note in notes:
         print(f"laban: {note}", file=sys.stderr)
-    result = {**results(source, chosen, found, files, notes, spent), "language": said}
+    result = {**results(source, chosen, found, files, notes, spent), "language": said, "goals": goals}
     emit(result, json, [*said, *lines(found, chosen, files, spent)])
 
 

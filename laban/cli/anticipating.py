@@ -6,17 +6,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from laban.errors import LabanError
 
 if TYPE_CHECKING:
     from action_localization.anticipation.anticipator import Anticipator, Foreseen, History
     from action_localization.anticipation.language.backends import TextModel
-    from action_localization.anticipation.language.prompts import Pool
+    from action_localization.anticipation.language.prompts import Pool, Prompt
 
 EMBEDDED = "embedded"
 SHOTS = 8
+GOALS = 5
+"""Inferred goals that are named."""
 KEY = "LABAN_LM_KEY"
 
 
@@ -74,8 +76,8 @@ def read_captions(path: Path | None, until: float) -> tuple[str, ...]:
 
 def foresee_by(
     wording: Wording, anticipator: Anticipator, name: str, history: History, *, count: int, length: int, seed: int
-) -> tuple[Foreseen, list[str]]:
-    """(what comes next, what is to be said of it), by the embedded search or by a language model."""
+) -> tuple[Foreseen, list[str], list[dict[str, Any]]]:
+    """(what comes next, what is to be said of it, inferred goals), by the embedded search or by a language model."""
     from action_localization.anticipation.anticipator import foresee
     from action_localization.anticipation.language.antgpt import INFER, Asking, prompt_for, tell
     from action_localization.anticipation.steered import steered
@@ -83,7 +85,7 @@ def foresee_by(
     if not wording.told and wording.goal != INFER:
         predictor = steered(anticipator, wording.goal) if wording.goal else None
         said = [f"goal: {wording.goal} (as asked)"] if wording.goal else []
-        return foresee(anticipator, history, count=count, length=length, seed=seed, predictor=predictor), said
+        return foresee(anticipator, history, count=count, length=length, seed=seed, predictor=predictor), said, []
     if not 1 <= count <= 20 or not 1 <= length <= 100:
         raise LabanError(f"-k {count}, --next {length}; accepted: 1 to 20 futures of 1 to 100 actions")
     model = text_model(wording, anticipator, name)
@@ -105,9 +107,29 @@ def foresee_by(
         predictor = anticipator.predictor  # only the language model knows the words of the goal
     found = foresee(anticipator, history, count=count, length=length, seed=seed, predictor=predictor, told=own)
     said = [f"futures by {model.identity}"] if wording.told else []
-    said += [f"goal: {prompt.goal} ({'inferred' if wording.goal == INFER else 'as asked'})"] if prompt.goal else []
+    inferred, likeliest = wording.goal == INFER, _goals(model, anticipator, prompt, asking)
+    said += [f"goal: {prompt.goal} ({'inferred' if inferred else 'as asked'})"] if prompt.goal else []
+    said += [_shown(likeliest)] if likeliest else []
     said += [f"whole procedure: {', '.join(prompt.plan)}"] if prompt.plan else []
-    return found, [*said, *notes]
+    return found, [*said, *notes], likeliest
+
+
+def _goals(model: TextModel, anticipator: Anticipator, prompt: Prompt, asking: Asking) -> list[dict[str, Any]]:
+    """The likeliest goals where the embedded model inferred them; language models name one, without a probability."""
+    from action_localization.anticipation.language.antgpt import INFER, goal_options
+    from action_localization.anticipation.language.backends import Embedded
+
+    if asking.goal != INFER or not prompt.observed or not isinstance(model, Embedded):
+        return []
+    found = model.goals(prompt, goal_options(anticipator, asking))[:GOALS]
+    return [{"goal": name, "probability": chance, "by": model.recogniser.by} for name, chance in found]
+
+
+def _shown(goals: Sequence[dict[str, Any]]) -> str:
+    """What a person reads of them; what is below half a per cent is left out but for the first."""
+    kept = [one for i, one in enumerate(goals) if i == 0 or one["probability"] >= 0.005]
+    listed = ", ".join(f"{one['goal']} {100 * one['probability']:.0f} %" for one in kept)
+    return f"goals: {listed} ({goals[0]['by']})"
 
 
 def _pool(path: Path | None, anticipator: Anticipator) -> tuple[Pool | None, tuple[str, ...]]:

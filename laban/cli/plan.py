@@ -26,7 +26,7 @@ def command(
     start: Annotated[str, typer.Option(help="First step, in words.")],
     goal: Annotated[str, typer.Option(help="Last step, in words.")],
     steps: Annotated[int, typer.Option(help="Steps of the plan, first and last among them.")] = 4,
-    task: Annotated[str | None, typer.Option(help="What is being done, as 'make pancakes' [any task].")] = None,
+    task: Annotated[str | None, typer.Option(help="What is being done, as 'make pancakes' [by both steps].")] = None,
     count: Annotated[int, typer.Option("-k", min=1, help="Plans to give.")] = SHOWN,
     output: Annotated[list[Path] | None, typer.Option("--output", "-o", help="The best plan as a timeline: json csv "
                       "tsv vtt srt; or drawn: png svg pdf. Repeatable.")] = None,
@@ -48,6 +48,9 @@ def command(
         raise LabanError(f"{learn or checkpoint}: knows no tasks; accepted: annotations that say each video's task")
     number = None if task is None else chains.task(task)
     first, last = (step_named(chains, text, number, option) for text, option in ((start, "--start"), (goal, "--goal")))
+    guesses = [] if number is not None else task_guesses(anticipator, first, last, str(learn or checkpoint))
+    if guesses:
+        number = chains.tasks.index(guesses[0]["task"])
     found = chains.ordered(first, last, steps, number)
     plans, chances = found[:count], place_chances(found)
     files = _write(anticipator, plans, chances, output or [])
@@ -61,11 +64,40 @@ def command(
         }
         for p in plans
     ]
-    results: dict[str, Any] = {"start": names[first], "goal": names[last], "plans": rows, "files": files}
+    results: dict[str, Any] = {"start": names[first], "goal": names[last], "plans": rows, "files": files,
+                               "task": plans[0].task, "inferred": guesses}  # fmt: skip
     lines = [f"{row['share']:5.0%}  {row['task']}: {' -> '.join(row['steps'])}" for row in rows]
+    lines = [*([_said(guesses)] if guesses else []), *lines]
     if max(len(plan) for plan in chains.plans) - 1 < steps:
         print(f"laban: no training plan has {steps} steps in one piece; these follow the task's chain", file=sys.stderr)
     emit(results, json, [*lines, *([f"-> {', '.join(files)}"] if files else [])])
+
+
+def task_guesses(anticipator: Anticipator, first: int, last: int, where: str) -> list[dict[str, Any]]:
+    """The tasks that have both steps, the likeliest first, by the recogniser of goals or the chains alone; [] for none.
+
+    What was seen is taken to be the start and then the goal. LabanError for a recogniser that cannot be read.
+    """
+    from numpy import array
+
+    from action_localization.anticipation.recogniser import recogniser_of
+
+    recogniser = recogniser_of(anticipator, where)
+    among = [i for i, own in enumerate(recogniser.chains.steps) if first in own and last in own]
+    if not among:
+        return []
+    found = recogniser.likeliest(array([first, last] if last != first else [first]), among)
+    return [{"task": recogniser.chains.tasks[i], "probability": p, "by": recogniser.by} for i, p in found]
+
+
+def _said(guesses: Sequence[dict[str, Any]]) -> str:
+    """Which task was taken, and what else it could have been."""
+    first, *others = guesses
+    also = [f"{one['task']} {one['probability']:.0%}" for one in others[:SHOWN] if one["probability"] >= 0.005]
+    rest = f"; it could be {', '.join(also)}" if also else ""
+    if not others:
+        return f"task: {first['task']} (the only one with both steps)"
+    return f"task: {first['task']} ({first['probability']:.0%}, by {first['by']}{rest}; --task names another)"
 
 
 def step_named(chains: TaskChains, text: str, task: int | None, option: str) -> int:

@@ -54,10 +54,7 @@ def prompt_for(
     prompt = Prompt(anticipator.vocabulary, tuple(observed), length, captions=tuple(captions))
     goal = asking.goal
     if goal == INFER:
-        options = asking.goals or (anticipator.chains.tasks if anticipator.chains is not None else ())
-        if not options:
-            raise LabanError("--goal infer: no goals are known to choose from; accepted: a checkpoint or --examples "
-                             "with tasks, or a goal in words")  # fmt: skip
+        options = goal_options(anticipator, asking)
         goal = model.choose(prompt, QUESTION, options) if observed else ""
     prompt = replace(prompt, goal=goal)
     if pool is not None and asking.shots:
@@ -66,6 +63,15 @@ def prompt_for(
         whole = legal_actions(model.write(prompt, 0, 0.1), anticipator.vocabulary, model.identity)
         prompt = replace(prompt, plan=tuple(anticipator.vocabulary.names[a] for a in whole[:length]))
     return prompt
+
+
+def goal_options(anticipator: Anticipator, asking: Asking) -> tuple[str, ...]:
+    """What an inferred goal is one of; LabanError where no goals are known."""
+    options = asking.goals or (anticipator.chains.tasks if anticipator.chains is not None else ())
+    if not options:
+        raise LabanError("--goal infer: no goals are known to choose from; accepted: a checkpoint or --examples "
+                         "with tasks, or a goal in words")  # fmt: skip
+    return options
 
 
 def tell(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +18,7 @@ import numpy as np
 from action_localization.anticipation.anticipator import Anticipator
 from action_localization.anticipation.language.answers import legal_actions
 from action_localization.anticipation.language.prompts import Prompt, actions
+from action_localization.anticipation.recogniser import TaskRecogniser, recogniser_of
 from action_localization.anticipation.rollout import sample_futures
 from action_localization.anticipation.steered import steered
 from laban.errors import LabanError
@@ -62,12 +64,23 @@ class Embedded:
         return actions([prompt.vocabulary.names[action] for action in found])
 
     def choose(self, prompt: Prompt, question: str, options: Sequence[str]) -> str:
-        """The task whose chain makes the history likeliest; LabanError for options that are no tasks."""
+        """The first of `goals`."""
+        return self.goals(prompt, options)[0][0]
+
+    def goals(self, prompt: Prompt, options: Sequence[str]) -> tuple[tuple[str, float], ...]:
+        """(task, probability) after the history, by the recogniser of goals or the chains alone, the likeliest first;
+        LabanError for options that are no tasks."""
         chains = self.anticipator.chains
         if chains is None or not set(options) <= set(chains.tasks):
             raise LabanError(f"{self.name}: knows no tasks; accepted: a goal that is said, or a language model")
-        chance = dict(zip(chains.tasks, chains.posterior(prompt.history).tolist(), strict=True))
-        return max(options, key=lambda option: chance[option])
+        among = [chains.tasks.index(option) for option in options]
+        found = self.recogniser.likeliest(prompt.history, among)
+        return tuple((chains.tasks[task], chance) for task, chance in found)
+
+    @cached_property
+    def recogniser(self) -> TaskRecogniser:
+        """The anticipator's; LabanError where it has no tasks."""
+        return recogniser_of(self.anticipator, self.name)
 
 
 @dataclass(frozen=True)
