@@ -3,8 +3,8 @@
     python benchmarks/react.py [--data runs/data/mocap] [--folder runs/react] [--fold 0 --fold 1] [--train-only]
                                [--seeds 5] [--row two-stage ...] [--minutes 60]
 
-Interrupted, it goes on where it stopped. With `--fold`, only networks of these folds are trained, so that two calls can
-share two cores; the table is printed once all folds are there. Way: 5 seeds a fold; bodies: one a fold and variant.
+Interrupted, it goes on where it stopped. With `--fold`, only networks of these folds are trained and only their takes
+measured; with `--train-only` two calls can share two cores. Way: 5 seeds a fold; bodies: one a fold and variant.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def main() -> None:
             sys.exit(f"{name}: training failed")
         took = f"{(time.process_time() - work) / 60:.1f} min of CPU, {(time.monotonic() - began) / 60:.1f} min"
         print(f"{name}: {took}", file=sys.stderr, flush=True)
-    if options.train_only or len(options.fold) < FOLDS:
+    if options.train_only:
         return
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     rows = [argument for row in options.row for argument in ("--row", row)]
-    seeds = ["--seeds", str(options.seeds)]
-    sys.exit(run(["eval", "react", "--data", options.data, "--folder", str(folder), *seeds, *rows, *options.rest]))
+    wanted = ["--seeds", str(options.seeds), *(word for fold in options.fold for word in ("--fold", str(fold)))]
+    sys.exit(run(["eval", "react", "--data", options.data, "--folder", str(folder), *wanted, *rows, *options.rest]))
 
 
 def _trainings(options: argparse.Namespace, folder: Path) -> list[tuple[str, dict[str, list[str]]]]:

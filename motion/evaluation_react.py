@@ -89,10 +89,14 @@ class Asked:
     """Of each take, from its middle; None: whole takes."""
     quick: bool = False
     """One direction of each take alone."""
+    folds: tuple[int, ...] = tuple(range(FOLDS))
+    """Those whose takes are measured."""
 
     def __post_init__(self) -> None:
         if unknown := [row for row in self.rows if row not in ROWS]:
             raise LabanError(f"--row {unknown[0]}; accepted: {', '.join(ROWS)}")
+        if wrong := [fold for fold in self.folds if not 0 <= fold < FOLDS]:
+            raise LabanError(f"--fold {wrong[0]}; accepted: 0 to {FOLDS - 1}")
 
     def seeds_of(self, row: str) -> int:
         """How often a row is drawn."""
@@ -125,7 +129,8 @@ def evaluate_react(
     pairs: Sequence[Pair], asked: Asked, *, finished: Callable[[int], None] = lambda cases: None
 ) -> list[Row]:
     """The rows over all takes; `finished` is told of each case."""
-    found = {row: [case for pair in pairs for case in _cases(row, pair, pairs, asked, finished)] for row in asked.rows}
+    own = [pair for pair in pairs if pair.fold in asked.folds]
+    found = {row: [case for pair in own for case in _cases(row, pair, pairs, asked, finished)] for row in asked.rows}
     folds = {pair.take: pair.fold for pair in pairs}
     return [replace(row_of(row, cases), kid=_kid(cases, found.get("real"), folds), diversity=_diversity(cases, folds),
                     multimodality=_multimodality(cases)) for row, cases in found.items()]  # fmt: skip

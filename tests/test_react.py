@@ -307,5 +307,9 @@ def test_rows_are_measured_once_and_told_with_intervals(tmp_path: Path) -> None:
     mean, low, high = against([ours, other])["nearest"]
     assert low < mean < high
     assert mean == pytest.approx(0.25)
+    (part,) = evaluate_react(pairs, replace(asked, folds=(1,)))
+    assert part.n == 1
     with pytest.raises(LabanError, match="--row best"):
         Asked(tmp_path, ("best",))
+    with pytest.raises(LabanError, match="--fold 4; accepted: 0 to 3"):
+        Asked(tmp_path, folds=(0, 4))

@@ -41,20 +41,27 @@ def react(  # noqa: PLR0913
     one_way: Annotated[bool, typer.Option("--one-way", help="Role A as the actor only.")] = False,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Denoising steps of each stage.")] = 10,
     temperature: Annotated[float, typer.Option("--temperature", help="How varied ways are.")] = 0.2,
+    fold: Annotated[
+        list[int] | None, typer.Option("--fold", help="Only takes of this fold, 0 to 3; repeatable.")
+    ] = None,
     hold: Annotated[bool, typer.Option("--hold/--no-hold", help="Close the last gap between hands.")] = True,
     json: Json = False,
 ) -> None:
     """Reactions to people who were not learnt from: 4 folds over all takes, with intervals."""
     from models.data.dataset import MotionDataset
-    from models.data.pairs import mocap_pairs
+    from models.data.pairs import FOLDS, mocap_pairs
     from motion.evaluation_react import Asked, against, evaluate_react, plain
     from motion.reaction.react import ReactConfig
 
     config = ReactConfig(steps, steps, temperature, hold=hold)
     rows = tuple(row or ("real", "two-stage", "one-stage", "no-interaction", "joint", "nearest", "beside"))
-    asked = Asked(folder, rows, seeds, config, seconds, one_way)
+    asked = Asked(folder, rows, seeds, config, seconds, one_way, tuple(sorted(set(fold or range(FOLDS)))))
     pairs = mocap_pairs(MotionDataset.open(data))
-    count = len(pairs) * (1 if one_way else 2) * sum(asked.seeds_of(name) for name in rows)
+    count = (
+        sum(pair.fold in asked.folds for pair in pairs)
+        * (1 if one_way else 2)
+        * sum(asked.seeds_of(name) for name in rows)
+    )
     with progress("reactions", count, quiet=json) as advance:
         found = evaluate_react(pairs, asked, finished=advance)
     better = {name: [round(v, 4) for v in own] for name, own in against(found).items()}
