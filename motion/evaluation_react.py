@@ -131,7 +131,7 @@ def evaluate_react(
     """The rows over all takes; `finished` is told of each case."""
     own = [pair for pair in pairs if pair.fold in asked.folds]
     found = {row: [case for pair in own for case in _cases(row, pair, pairs, asked, finished)] for row in asked.rows}
-    folds = {pair.take: pair.fold for pair in pairs}
+    folds = {pair.take: pair.fold for pair in own}
     return [replace(row_of(row, cases), kid=_kid(cases, found.get("real"), folds), diversity=_diversity(cases, folds),
                     multimodality=_multimodality(cases)) for row, cases in found.items()]  # fmt: skip
 
