@@ -39,8 +39,6 @@ class MATRConfig:
     """Instances that end from `back` rows before to `ahead` rows after the newest row are asked for."""
     threshold: float = 0.3
     """Of the score; chosen on tuning streams when it is learnt."""
-    wait: int = 0
-    """Rows that pass after an end before it is said: boundaries become surer, words come later."""
     overlap: float = 0.3
     """IoU with something emitted before from which a guess says nothing new."""
     dense: float = 1.0
@@ -154,7 +152,7 @@ class MATR(nn.Module):
         guesses = []
         for query in sure:
             start, end = out["spans"][query].tolist()
-            if end <= -self.config.wait or last:
+            if end <= 0 or last:
                 guesses.append(Guess(start, min(end, 0.0), int(out["label"][query]), float(out["score"][query])))
         return lane.unsaid(guesses, self.config.overlap) if guesses else []
 
