@@ -65,8 +65,8 @@ def react(  # noqa: PLR0913
     with progress("reactions", count, quiet=json) as advance:
         found = evaluate_react(pairs, asked, finished=advance)
     better = {name: [round(v, 4) for v in own] for name, own in against(found).items()}
-    emit({"rows": [plain(one) for one in found], "trajectory error, others minus ours [95 % over seeds]": better}, json,
-         [table(found), *bars(found)])  # fmt: skip
+    kept = {"folds": asked.folds, "rows": [plain(one) for one in found]}
+    emit({**kept, "trajectory error, others minus ours [95 % over seeds]": better}, json, [table(found), *bars(found)])
 
 
 def table(rows: list[Row]) -> str:
